@@ -46,7 +46,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     bpe.train_from_iterator(CORPUS, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
-        bos_token="<bos>",  # noqa: S106: token names, not passwords
+        bos_token="<bos>",  # noqa: S106 - token names, not passwords
         eos_token="<eos>",  # noqa: S106
         pad_token="<pad>",  # noqa: S106
         unk_token="<unk>",  # noqa: S106

@@ -1,0 +1,212 @@
+"""The warm-up plan: what is sent before the port opens. Pure, so that it can be read and tested.
+
+Each step is sent twice with different text: the first time pays for what is compiled, loaded or
+allocated on demand, the second shows what a user will see. Prompt lengths that 16 divides alone
+would warm one Triton variant, so odd lengths and batches stand beside them.
+"""
+
+import dataclasses
+import random
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+ANSWER_TOKENS = 8
+CHAT_TOKENS = 128
+"""More than any chat request of the plan needs, prompt and answer together."""
+ODD_LENGTHS = (7, 35, 131)
+TOGETHER = (21, 93, 250)
+CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+RESPONSES = "/v1/responses"
+
+_WORDS = [
+    "river",
+    "stone",
+    "window",
+    "early",
+    "paper",
+    "winter",
+    "garden",
+    "engine",
+    "letter",
+    "silver",
+    "market",
+    "quiet",
+    "copper",
+    "morning",
+    "bridge",
+    "simple",
+    "yellow",
+    "travel",
+    "number",
+    "kitchen",
+    "forest",
+    "little",
+    "station",
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """One HTTP request to the served application."""
+
+    path: str
+    body: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """A kind of request; each round's requests are sent at once."""
+
+    kind: str
+    first: tuple[Request, ...]
+    repeat: tuple[Request, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The steps in order, and the kinds that this model cannot serve with the reason."""
+
+    steps: tuple[Step, ...]
+    left_out: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Served:
+    """What the plan must know of the server."""
+
+    model: str
+    """Name that the API serves."""
+    max_model_len: int
+    """Tokens of prompt and answer together."""
+    vocabulary: int
+    """Number of token ids."""
+    routes: Collection[str]
+    has_chat_template: bool
+
+
+def plan(served: Served, lengths: Sequence[int], seed: int = 0) -> Plan:
+    """Choose the requests for a server.
+
+    Args:
+        served: the server's facts.
+        lengths: prompt lengths in tokens (PREWARM_LENGTHS).
+        seed: gives the same texts for the same seed, different ones for another.
+    """
+    writer = _Writer(served, random.Random(seed))  # noqa: S311 - texts, not keys
+    room = served.max_model_len - ANSWER_TOKENS
+    left_out: dict[str, str] = {}
+    steps: list[Step] = []
+    for kind, group in _completions(lengths):
+        if max(group) <= room:
+            steps.append(writer.step(kind, lambda group=group: writer.prompts(group)))
+        else:
+            left_out[kind] = f"max_model_len is {served.max_model_len} tokens"
+    for kind, write, why_not in _kinds(writer, served):
+        if why_not:
+            left_out[kind] = why_not
+        else:
+            steps.append(writer.step(kind, write))
+    return Plan(steps=tuple(steps), left_out=left_out)
+
+
+def _completions(lengths: Sequence[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for length in dict.fromkeys([*lengths, *ODD_LENGTHS]):
+        yield f"{length} tokens", (length,)
+    yield f"{len(TOGETHER)} at once", TOGETHER
+
+
+def _kinds(writer: "_Writer", served: Served) -> Iterator[tuple[str, Any, str]]:
+    """Yield (kind, writer of its requests, why it is left out or "")."""
+    long = f"max_model_len is {served.max_model_len} tokens"
+    short = long if served.max_model_len < CHAT_TOKENS else ""
+    chat = short or ("" if served.has_chat_template else "the model has no chat template")
+    yield "chat", writer.chat, chat
+    yield "streamed chat", writer.streamed_chat, chat
+    yield "sampling with logprobs", writer.logprobs, short
+    yield "chat with logprobs", writer.chat_logprobs, chat
+    yield "JSON schema", writer.schema if served.has_chat_template else writer.plain_schema, short
+    missing = "" if RESPONSES in served.routes else "this release has no such route"
+    yield "responses", writer.responses, chat or missing
+
+
+class _Writer:
+    """Writes requests whose texts never repeat, so that no prefix cache answers them."""
+
+    def __init__(self, served: Served, chance: random.Random) -> None:
+        self._served = served
+        self._chance = chance
+
+    def step(self, kind: str, write: Any) -> Step:
+        return Step(kind=kind, first=tuple(write()), repeat=tuple(write()))
+
+    def prompts(self, lengths: Sequence[int]) -> list[Request]:
+        low, high = self._served.vocabulary // 4, max(self._served.vocabulary * 3 // 4, 1)
+        return [
+            self._request(
+                COMPLETIONS,
+                prompt=[self._chance.randrange(low, high) for _ in range(length)],
+                ignore_eos=True,
+                temperature=0,
+            )
+            for length in lengths
+        ]
+
+    def chat(self) -> list[Request]:
+        return [self._request(CHAT, messages=self._messages())]
+
+    def streamed_chat(self) -> list[Request]:
+        usage = {"include_usage": True}
+        return [self._request(CHAT, messages=self._messages(), stream=True, stream_options=usage)]
+
+    def logprobs(self) -> list[Request]:
+        return [
+            self._request(
+                COMPLETIONS,
+                prompt=self._text(),
+                logprobs=5,
+                temperature=0.8,
+                top_p=0.9,
+                top_k=20,
+                min_p=0.01,
+                seed=self._chance.randrange(1000),
+                presence_penalty=0.1,
+                frequency_penalty=0.1,
+                repetition_penalty=1.05,
+            )
+        ]
+
+    def chat_logprobs(self) -> list[Request]:
+        return [self._request(CHAT, messages=self._messages(), logprobs=True, top_logprobs=5)]
+
+    def schema(self) -> list[Request]:
+        return [self._request(CHAT, messages=self._messages(), response_format=self._format())]
+
+    def plain_schema(self) -> list[Request]:
+        return [self._request(COMPLETIONS, prompt=self._text(), response_format=self._format())]
+
+    def responses(self) -> list[Request]:
+        body = {"model": self._served.model, "input": self._text(), "max_output_tokens": 16}
+        return [Request(path=RESPONSES, body={**body, "store": False})]
+
+    def _request(self, path: str, **body: Any) -> Request:
+        common = {"model": self._served.model, "max_tokens": ANSWER_TOKENS}
+        return Request(path=path, body=common | body)
+
+    def _text(self) -> str:
+        return " ".join(self._chance.choices(_WORDS, k=9)) + f" {self._chance.randrange(10**6)}"
+
+    def _messages(self) -> list[dict[str, str]]:
+        return [{"role": "user", "content": self._text()}]
+
+    def _format(self) -> dict[str, Any]:
+        """Write a schema with the usual types; names differ, as users' schemas will."""
+        first, second, third, fourth = self._chance.sample(_WORDS, k=4)
+        properties = {
+            first: {"type": "integer"},
+            second: {"type": "string", "enum": ["small", "large"]},
+            third: {"type": "array", "items": {"type": "number"}},
+            fourth: {"type": "string"},
+        }
+        schema = {"type": "object", "properties": properties, "required": [first, second]}
+        return {"type": "json_schema", "json_schema": {"name": first, "schema": schema}}

@@ -1,0 +1,188 @@
+"""Everything between the first line of `__main__` and vLLM's own server."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import MutableMapping, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from runtime import arguments, credentials, device, helper, launch, prefetch, signals, vllm
+from runtime import model as models
+from runtime import settings as configuration
+from runtime.device import Gpu
+from runtime.drain import Drain, end_after
+from runtime.errors import EXIT_FAILED, PrewarmError, RefusedError
+from runtime.launch import Launch
+from runtime.progress import Progress
+from runtime.report import Report, redacted
+from runtime.settings import Settings
+
+_REPLACED = "PREWARM_COMPATIBILITY"
+"""Set in the environment of a process that was started again with the compat libraries."""
+
+_UNWIND_SECONDS = 10.0
+"""For a failed start to end the engine in order; then it is killed."""
+
+
+def main() -> NoReturn:
+    """Become vLLM's server; leave with the exit code that says how it ended."""
+    signals.hold(signals.exit_at_once)
+    try:
+        _start(sys.argv[1:], os.environ)
+    except PrewarmError as error:
+        signals.say(f"prewarm: {error}")
+        _leave(error.exit_code)
+    except SystemExit as stop:
+        _leave(_exit_code(stop.code))
+    except BaseException:  # noqa: BLE001 - whatever ends vLLM ends this process, with our code
+        sys.excepthook(*sys.exc_info())
+        _leave(EXIT_FAILED)
+    _leave(_exit_code(0))
+
+
+def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
+    withdrawn = credentials.withdraw(environ)
+    wanted = _check({**environ, **withdrawn}, extra)
+    release = vllm.installed()
+    gpu = device.gpu(environ)
+    cpu = vllm.is_cpu_build(release)
+    _match_driver(gpu, release, cpu=cpu)
+    dtype = device.dtype(wanted.dtype, gpu, device.cpuinfo())
+    line = vllm.command_line(
+        wanted, extra, release=vllm.parse_version(release), dtype=dtype, cpu=cpu
+    )
+    started = _launch(wanted, release=release, dtype=dtype, gpu=gpu, line=line)
+    launch.begin(started)
+    vllm.prepare(environ, cpu=cpu, level=wanted.compile_level)
+    _limit_start(wanted.start_timeout, started)
+    started.report.end_phase("settings")
+    started.progress.phase("importing vLLM")
+    vllm.load()
+    parsed = vllm.parse(line, wanted)
+    started.report.end_phase("imports")
+    started.progress.phase("starting the engine")
+    vllm.serve(parsed)
+
+
+def _check(environ: MutableMapping[str, str], extra: Sequence[str]) -> Settings:
+    """Read the settings and name every problem in one message."""
+    problems: list[str] = []
+    wanted = None
+    try:
+        wanted = configuration.parse(environ)
+    except RefusedError as error:
+        problems += error.problems
+    problems += arguments.problems(extra) + vllm.problems(environ)
+    if wanted:
+        problems += models.problems(wanted.model_path) + _port_problems(wanted)
+    if problems or wanted is None:
+        raise RefusedError(problems)
+    return wanted
+
+
+def _port_problems(wanted: Settings) -> list[str]:
+    """Try to bind the port: later, vLLM would only find out after its imports."""
+    family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((wanted.host, wanted.port))
+        except OSError as error:
+            return [f"PORT={wanted.port} cannot be bound: {error.strerror}"]
+    return []
+
+
+def _match_driver(gpu: Gpu | None, release: str, *, cpu: bool) -> None:
+    """Start over with NVIDIA's compatibility libraries where the driver needs them."""
+    if cpu:
+        return
+    if gpu is None:
+        raise RefusedError(
+            [
+                (
+                    f"no NVIDIA GPU is visible, and vLLM {release} needs one: run the container with"
+                    " --gpus all, or build on vLLM's CPU image"
+                )
+            ]
+        )
+    image = vllm.torch_cuda()
+    if not device.needs_compatibility(gpu, image):
+        return
+    libraries = vllm.compatibility_libraries()
+    seen = f"the driver {gpu.driver} runs CUDA {gpu.cuda[0]}.{gpu.cuda[1]}, the image needs {image}"
+    if os.environ.pop(_REPLACED, ""):
+        raise RefusedError([f"{seen}, and {libraries} did not help: use a newer driver"])
+    if not libraries.is_dir():
+        raise RefusedError([f"{seen}, and there is no {libraries}: use a newer driver"])
+    signals.say(f"prewarm: {seen}: starting over with {libraries}")
+    os.environ[_REPLACED] = "1"
+    paths = [str(libraries), os.environ.get("LD_LIBRARY_PATH", "")]
+    os.environ["LD_LIBRARY_PATH"] = ":".join(path for path in paths if path)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, again
+
+
+def _launch(
+    wanted: Settings, *, release: str, dtype: str, gpu: Gpu | None, line: list[str]
+) -> Launch:
+    """Gather the start's facts and begin what runs beside it."""
+    found = models.read(wanted.model_path)
+    report = Report(
+        model=wanted.model_name,
+        vllm=release,
+        device=gpu.name if gpu else "cpu",
+        dtype=dtype,
+        compile_level=wanted.compile_level,
+        arguments=redacted(line),
+    )
+    signals.say(
+        f"prewarm: {wanted.model_name} on vLLM {release}, {dtype} on"
+        f" {gpu.name if gpu else 'the CPU'}, compile level {wanted.compile_level},"
+        f" port {wanted.port}"
+    )
+    if prefetch.fits(found.weights, prefetch.available_bytes()):
+        helper.fork(lambda: prefetch.read(found.weights))
+    return Launch(
+        settings=wanted,
+        model=found,
+        report=report,
+        progress=Progress(),
+        drain=Drain(wanted.shutdown_timeout),
+    )
+
+
+def _limit_start(seconds: float, started: Launch) -> None:
+    """End the start with 70 if the port is not about to open after `seconds`; 0 is no limit."""
+
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        if started.engine_ready:
+            return
+        signals.say(f"prewarm: the engine did not start within START_TIMEOUT={seconds:g} s")
+        signals.end_children()
+        os._exit(EXIT_FAILED)
+
+    if seconds:
+        signal.signal(signal.SIGALRM, give_up)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _exit_code(vllms_own: object) -> int:
+    """Decide how this process ends once the server has returned.
+
+    A server that nobody stopped has failed, whatever code it returned.
+    """
+    with contextlib.suppress(IndexError):
+        started = launch.current()
+        if started.drain.begun:
+            return 0
+        if started.failure or started.serving or started.engine_ready:
+            return EXIT_FAILED
+    return vllms_own if isinstance(vllms_own, int) and vllms_own else EXIT_FAILED
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process in order, and within a bounded time."""
+    end_after(_UNWIND_SECONDS, exit_code=code)
+    sys.exit(code)
