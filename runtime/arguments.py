@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from runtime.vllm import FORBIDDEN, FORBIDDEN_SHORT
 
-_SHORTEST_ABBREVIATION = len("--x")
+_SHORTEST_ABBREVIATION = 3
+"""Two dashes and a letter: argparse takes no less."""
 
 
 def problems(arguments: Sequence[str]) -> list[str]:

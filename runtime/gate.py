@@ -11,7 +11,7 @@ import gc
 import json
 from typing import Any
 
-from runtime import engine_watch, head_limit, launch, signals, vllm, warmup
+from runtime import engine_watch, head_limit, helper, launch, signals, vllm, warmup
 from runtime.errors import EXIT_FAILED, EngineError, PrewarmError, WarmupError
 from runtime.inprocess import Application, Message, Receive, Scope, Send
 from runtime.launch import Launch
@@ -79,6 +79,7 @@ async def _open(application: Any, started: Launch) -> None:
     started.serving = True
     started.watch = asyncio.create_task(_end_with(engine, started))
     started.progress.stop()
+    helper.collect()
     signals.say(started.report.log_line())
 
 

@@ -42,6 +42,9 @@ def bound(protocol: type[Any]) -> type[Any]:
 
         def on_headers_complete(self) -> None:
             self._in_head = False
+            if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+                # It came whole in one read; raised here, the parser answers 400 and closes.
+                raise ValueError("the request's head is too large")
             super().on_headers_complete()
 
     return BoundedHead

@@ -35,3 +35,10 @@ def reap(pid: int) -> None:
             time.sleep(0.001)
     except (ChildProcessError, ProcessLookupError):
         return
+
+
+def collect() -> None:
+    """Collect the children that have ended by themselves, and leave the others be."""
+    for pid in running.copy():
+        if os.waitpid(pid, os.WNOHANG) != (0, 0):
+            running.discard(pid)

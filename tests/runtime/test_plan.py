@@ -1,0 +1,121 @@
+"""The warm-up plan covers what the API serves, and names what it leaves out."""
+
+import dataclasses
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime import plan
+from runtime.plan import Request, Served
+
+SERVED = Served(
+    model="tiny",
+    max_model_len=4096,
+    vocabulary=1000,
+    routes={plan.CHAT, plan.COMPLETIONS, plan.RESPONSES},
+    has_chat_template=True,
+)
+LENGTHS = (128, 256, 512, 1024, 2048)
+
+
+def kinds(wanted: plan.Plan) -> list[str]:
+    """Return the plan's kinds in order."""
+    return [step.kind for step in wanted.steps]
+
+
+def requests(wanted: plan.Plan) -> list[Request]:
+    """Return every request of the plan."""
+    return [r for step in wanted.steps for r in (*step.first, *step.repeat)]
+
+
+def test_every_kind_of_request_is_sent() -> None:
+    """Lengths asked for, odd lengths, several at once, and each feature of the API."""
+    wanted = plan.plan(SERVED, LENGTHS)
+
+    assert kinds(wanted) == [
+        *(f"{length} tokens" for length in (*LENGTHS, 7, 35, 131)),
+        "3 at once",
+        "chat",
+        "streamed chat",
+        "sampling with logprobs",
+        "chat with logprobs",
+        "JSON schema",
+        "responses",
+    ]
+    assert wanted.left_out == {}
+
+
+def test_prompts_have_the_length_asked_for() -> None:
+    """Token ids, not words, make a length exact; they stay inside the vocabulary."""
+    (step, *_) = plan.plan(SERVED, LENGTHS).steps
+    prompt = step.first[0].body["prompt"]
+
+    assert len(prompt) == 128
+    assert all(0 <= token < SERVED.vocabulary for token in prompt)
+
+
+def test_no_text_is_sent_twice() -> None:
+    """A repeated prompt would be answered by the prefix cache and show nothing."""
+    bodies = [json.dumps(request.body) for request in requests(plan.plan(SERVED, LENGTHS))]
+
+    assert len(set(bodies)) == len(bodies)
+
+
+def test_lengths_beyond_the_model_are_left_out_and_named() -> None:
+    """PREWARM_LENGTHS may ask for more than MAX_MODEL_LEN."""
+    short = dataclasses.replace(SERVED, max_model_len=512)
+    wanted = plan.plan(short, LENGTHS)
+
+    assert set(wanted.left_out) == {"512 tokens", "1024 tokens", "2048 tokens"}
+    assert "max_model_len is 512" in wanted.left_out["512 tokens"]
+    assert "256 tokens" in kinds(wanted)
+
+
+def test_a_model_without_template_gets_no_chat() -> None:
+    """What the model cannot serve is left out, and JSON goes by plain completion."""
+    plain = dataclasses.replace(SERVED, has_chat_template=False)
+    wanted = plan.plan(plain, LENGTHS)
+
+    assert set(wanted.left_out) == {
+        "chat",
+        "streamed chat",
+        "chat with logprobs",
+        "responses",
+    }
+    assert "JSON schema" in kinds(wanted)
+    assert all(request.path == plan.COMPLETIONS for request in requests(wanted))
+
+
+def test_a_release_without_responses_gets_none() -> None:
+    """0.9.0 has no such route."""
+    old = dataclasses.replace(SERVED, routes={plan.CHAT, plan.COMPLETIONS})
+
+    assert plan.plan(old, LENGTHS).left_out == {"responses": "this release has no such route"}
+
+
+@given(
+    st.integers(min_value=1, max_value=5000),
+    st.integers(min_value=4, max_value=300_000),
+    st.lists(st.integers(min_value=1, max_value=9000), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_nothing_longer_than_the_model_is_ever_sent(
+    length: int, vocabulary: int, lengths: list[int], template: object
+) -> None:
+    """For any model, each completion's prompt and answer fit, and every kind is accounted for."""
+    served = dataclasses.replace(
+        SERVED,
+        max_model_len=length,
+        vocabulary=vocabulary,
+        has_chat_template=bool(template),
+    )
+
+    wanted = plan.plan(served, lengths)
+
+    for request in requests(wanted):
+        prompt = request.body.get("prompt")
+        if isinstance(prompt, list):
+            assert len(prompt) + request.body["max_tokens"] <= length
+            assert max(prompt) < vocabulary
+    assert len(wanted.steps) + len(wanted.left_out) == len({*lengths, *plan.ODD_LENGTHS}) + 7
