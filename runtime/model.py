@@ -46,9 +46,7 @@ def _cut_short(file: Path) -> str | None:
     try:
         with file.open("rb") as opened:
             length = int.from_bytes(opened.read(_HEADER_LENGTH_BYTES), "little")
-            if length > min(_HEADER_LIMIT_BYTES, seen):
-                raise ValueError
-            header = json.loads(opened.read(length))
+            header = json.loads(opened.read(min(length, _HEADER_LIMIT_BYTES)))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:1] != "_"]
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{file} ({seen} bytes) is no safetensors file: its header cannot be read"

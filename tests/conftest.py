@@ -70,7 +70,7 @@ RELEASES = [
 def launcher(
     request: pytest.FixtureRequest, vllm_source: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
-    """(python, tree): a release's own launcher around the stand-in engine.
+    """A release's own launcher around the stand-in engine: its python and its tree.
 
     0.9.0 and 0.11.2 run on the uvicorn that their images hold, the newer ones on today's.
     """
@@ -86,9 +86,9 @@ def launcher(
 def start(
     launcher: tuple[Path, Path], home: Path, tmp_path: Path
 ) -> Iterator[Callable[..., Server]]:
-    """Start a launcher around the stand-in engine: start(SETTING="text", arguments=[...])."""
+    """Give a function that starts the launcher with settings as keywords."""
     python, tree = launcher
-    servers = []
+    servers: list[Server] = []
 
     def begin(*, arguments: tuple[str, ...] = (), **environ: str) -> Server:
         variables = {"HF_HOME": str(home), "MODEL_NAME": "tiny", **environ}

@@ -21,7 +21,7 @@ from runtime import arguments
         ["--conf=file.yaml"],
         ["--headless"],
         ["--grpc"],
-        ["--uds", "/tmp/s"],
+        ["--uds", "socket"],
         ["--api-server-count", "2"],
         ["-asc", "2"],
         ["-asc=2"],

@@ -29,7 +29,7 @@ COMPLETIONS = "/v1/completions"
 def status(server: Server, path: str, body: object = None, **headers: str) -> int:
     """Return the status of one request."""
     try:
-        return server.open(path, body, **headers).status
+        return server.open(path, body, 60, **headers).status
     except urllib.error.HTTPError as error:
         return error.code
 

@@ -147,7 +147,7 @@ class Server:
         return found
 
     def open(
-        self, path: str, body: object = None, *, timeout: float = 60, **headers: str
+        self, path: str, body: object = None, timeout: float = 60, /, **headers: str
     ) -> HTTPResponse:
         """GET, or POST `body` as JSON; header names with _ for -. Errors raise HTTPError."""
         data = json.dumps(body).encode() if body is not None else None

@@ -47,7 +47,7 @@ class _Ranges(io.RawIOBase):
         self._position = base[whence] + offset
         return self._position
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         end = min(self._position + len(buffer), self._size)
         if end <= self._position:
             return 0

@@ -1,1 +1,1 @@
-"""The work of each stage as plain Python programs: `python -m stages VERB`. Never imports dagger."""
+"""The work of each stage as plain Python programs: `python -m stages VERB`."""

@@ -1,0 +1,158 @@
+"""The capability table of runtime/vllm.py, held against each release's own source."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from runtime import vllm
+from runtime.settings import Settings
+from tests.support import wheels
+
+RELEASES = (
+    "0.9.0 0.9.2 0.10.0 0.10.1 0.10.2 0.11.0 0.11.1 0.11.2 0.12.0 0.13.0 0.14.0 0.15.0 0.16.0"
+    " 0.17.0 0.17.1 0.18.0 0.19.0 0.20.0 0.22.0 0.23.0 0.24.0 0.25.1 0.26.0 0.27.0 0.28.0 0.29.0"
+    " 0.30.0 0.31.0 0.32.0 0.33.0"
+).split()
+"""At least one release of each minor version, and both sides of each row's edges."""
+
+pytestmark = [pytest.mark.releases, pytest.mark.timeout(120)]
+
+
+@cache
+def text(release: str, pattern: str) -> str:
+    """Return the concatenated source of a release's files that match a glob."""
+    files = sorted(wheels.package(release).glob(pattern))
+    return "\n".join(file.read_text() for file in files)
+
+
+def everything_that_parses(release: str) -> str:
+    """Return the source of every file that defines command-line options."""
+    places = ("engine/arg_utils.py", "entrypoints/openai/cli_args.py")
+    newer = ("entrypoints/launchers/cli_args.py", "entrypoints/common/cli_args.py")
+    return "\n".join(text(release, place) for place in (*places, *newer))
+
+
+def has_flag(release: str, flag: str) -> bool:
+    """Whether a flag is spelt out, or is a field of an options class that becomes one."""
+    spelt = re.search(rf"""["']{flag}["']""", everything_that_parses(release))
+    field = flag.removeprefix("--").replace("-", "_")
+    return bool(
+        spelt or re.search(rf"^    {field}: ", everything_that_parses(release), re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_flag_that_we_pass_exists(release: str) -> None:
+    """Whatever the settings, the release knows each flag of the command line."""
+    full = Settings(host="h", max_model_len=1, max_num_seqs=1, gpu_memory_utilization=0.5)
+    lines = [
+        vllm.flags(settings, release=vllm.parse_version(release), dtype="auto", cpu=False)
+        for settings in (full, Settings(compile_level=0), Settings(compile_level=2))
+    ]
+    flags = {flag for line in lines for flag in line if flag.startswith("--")}
+
+    assert {flag for flag in flags | {"--middleware"} if not has_flag(release, flag)} == set()
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_capture_sizes_are_an_option_of_the_compilation(release: str) -> None:
+    """Level 1 sets cudagraph_capture_sizes, and nothing whose meaning changed with releases."""
+    source = text(release, "config.py") + text(release, "config/compilation.py")
+
+    assert re.search(
+        r"^    cudagraph_capture_sizes: .*list\[int\]", source, re.MULTILINE | re.IGNORECASE
+    )
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_eager_means_no_compilation_and_no_graphs(release: str) -> None:
+    """Level 0 is --enforce-eager, which every release documents as eager mode."""
+    places = ("config.py", "config/__init__.py", "config/model.py")
+    source = "\n".join(text(release, place) for place in places)
+
+    assert re.search(r"enforce_eager: bool.*?eager", source, re.DOTALL)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_prompts_are_logged_by_default_where_the_row_says_so(release: str) -> None:
+    """disable_log_requests = False is the default that logs every prompt."""
+    logs = "disable_log_requests: bool = False" in text(release, "engine/arg_utils.py")
+
+    assert vllm.LOGS_PROMPTS.covers(vllm.parse_version(release)) is logs
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_server_is_in_the_state_where_the_row_says_so(release: str) -> None:
+    """Elsewhere uvicorn's own handler leads to it, which NoSignalServer would not install."""
+    source = text(release, "entrypoints/launcher.py")
+    source += text(release, "entrypoints/launchers/launcher.py")
+    kept = "app.state.server = server" in source
+
+    assert vllm.SERVER_IN_STATE.covers(vllm.parse_version(release)) is kept
+    assert kept or "NoSignalServer" not in source
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("name", sorted(vllm.PLACES))
+def test_each_name_is_found_where_we_look_first(name: str, release: str) -> None:
+    """The first place that exists in a release is the one whose range it is, and has the name."""
+    number = vllm.parse_version(release)
+    found = [
+        (module, first)
+        for module, first in vllm.PLACES[name]
+        if _module(release, module) is not None
+    ]
+    module, first = found[0]
+    source = _module(release, module)
+
+    assert source is not None
+    assert first <= number
+    assert re.search(
+        rf"^\s*((async )?def |class |from .*import.*\b){name}\b", source.read_text(), re.MULTILINE
+    )
+    newer = [since for _, since in vllm.PLACES[name] if since > first]
+    assert all(number < since for since in newer)
+
+
+def _module(release: str, module: str) -> Path | None:
+    base = wheels.package(release).joinpath(*module.split(".")[1:])
+    files = (base.with_suffix(".py"), base / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_variables_that_we_set_are_read(release: str) -> None:
+    """And VLLM_TORCH_COMPILE_LEVEL, which is ours, is not."""
+    source = text(release, "envs.py")
+
+    for name in (
+        "VLLM_API_KEY",
+        "VLLM_CPU_KVCACHE_SPACE",
+        "VLLM_NO_USAGE_STATS",
+        "VLLM_WORKER_MULTIPROC_METHOD",
+    ):
+        assert f'"{name}"' in source
+    assert "DO_NOT_TRACK" in source
+    assert "VLLM_TORCH_COMPILE_LEVEL" not in source
+
+
+def test_every_forbidden_flag_is_a_flag_of_some_release() -> None:
+    """The list holds no invention, and every alias belongs to its flag."""
+    for flag in vllm.FORBIDDEN:
+        assert any(has_flag(release, flag) for release in RELEASES) or flag == "--config", flag
+    newest = everything_that_parses("0.33.0")
+    for alias in vllm.FORBIDDEN_SHORT:
+        assert f'"{alias}"' in newest
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_middleware_is_added_in_order_and_takes_classes(release: str) -> None:
+    """What is added last is outermost, so the guard sees every request first."""
+    places = ("entrypoints/openai/api_server.py", "entrypoints/serve/middleware/register.py")
+    older = ("entrypoints/openai/server_utils.py", "entrypoints/launchers/app.py")
+    source = "\n".join(text(release, place) for place in (*places, *older))
+
+    assert re.search(r"for middleware in args\.middleware:", source)
+    assert re.search(r"inspect\.isclass\(imported\):\s+app\.add_middleware\(imported\)", source)
