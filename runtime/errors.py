@@ -25,7 +25,7 @@ class RefusedError(PrewarmError):
             problems: one sentence each, in the words of the settings.
         """
         self.problems = problems
-        super().__init__(problems[0] if len(problems) == 1 else "\n  - ".join(["", *problems]))
+        super().__init__("\n  - ".join(["the start is refused:", *problems]))
 
 
 class WarmupError(PrewarmError):

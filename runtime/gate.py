@@ -11,7 +11,7 @@ import gc
 import json
 from typing import Any
 
-from runtime import engine_watch, head_limit, helper, launch, signals, vllm, warmup
+from runtime import engine_watch, head_limit, helper, inprocess, launch, signals, vllm, warmup
 from runtime.errors import EXIT_FAILED, EngineError, PrewarmError, WarmupError
 from runtime.inprocess import Application, Message, Receive, Scope, Send
 from runtime.launch import Launch
@@ -31,7 +31,7 @@ class WarmupGate:
         """Warm up at startup; afterwards answer GET /prewarm and pass on all else."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, _Startup(scope["app"], send))
-        elif scope["type"] == "http" and scope["path"] == REPORT_PATH:
+        elif scope["type"] == "http" and inprocess.route(scope) == REPORT_PATH:
             await _answer_report(send)
         else:
             await self._app(scope, receive, send)

@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from runtime import bounds, launch
 from runtime.drain import Drain, Flight
-from runtime.inprocess import Application, Message, Receive, Scope, Send
+from runtime.inprocess import Application, Message, Receive, Scope, Send, route
 from runtime.settings import Settings
 
 OPEN_ROUTES = frozenset({"/health", "/ping"})
@@ -107,7 +107,7 @@ class Guard:
 
     def _judge(self, scope: Scope) -> Refusal | None:
         """Return why a request is refused by its head alone, or None."""
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = route(scope)
         headers = scope["headers"]
         if path not in OPEN_ROUTES and not self._holds_key(headers) and not _preflight(scope):
             message = "the key is missing or wrong: send it as Authorization: Bearer KEY"

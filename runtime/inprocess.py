@@ -18,6 +18,12 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+def route(scope: Scope) -> str:
+    """Return the path that the application routes by: the request line's, without a root path."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answer:
     """A whole response and when it came."""

@@ -138,7 +138,7 @@ def test_all_wrong_settings_come_in_one_message_within_a_second(home: Path) -> N
     assert code == 2
     assert seconds < 1
     assert message.splitlines() == [
-        "prewarm: ",
+        "prewarm: the start is refused:",
         "  - PORT='abc': expected a port number from 1 to 65535",
         "  - MAX_MODEL_LEN='-1': expected a whole number of tokens, at least 1",
         "  - PREWARM_LENGTHS='1,x': expected numbers of tokens, such as 128,256",
