@@ -163,8 +163,8 @@ def main() -> int:
     options = _options()
     model = options.model.resolve() if options.model else _tiny_model()
     log = CACHE / "server.log"
+    served = Model(name=model.name, sentence=_begin(model) + SENTENCE)
     with _home(model) as home, _server(home, options.port, log) as (process, port):
-        served = Model(name=model.name, sentence=_begin(model) + SENTENCE)
         try:
             report = _follow(process, port, log)
             client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none")
