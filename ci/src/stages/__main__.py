@@ -1,0 +1,126 @@
+"""`python -m stages VERB`: every stage as a program of its own.
+
+Exit codes: 0 done; 2 an expected failure, with a message only; 1 a bug, with a traceback. A stop by
+signal ends the process by that signal.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+
+import anyio
+from anyio.to_thread import run_sync
+
+from stages import lockfile, progress, settings
+from stages.arguments import DownloadArguments, LockArguments, parse
+from stages.cache import Cache
+from stages.companion import accompanied
+from stages.download import Download
+from stages.errors import LockError, StagesError
+from stages.hub import Hub, open_client
+from stages.lock import Locked, Locker, with_digests, with_known_digests, write
+from stages.registry import Registry
+from stages.settings import Settings
+from stages.stop import Stop
+
+EXPECTED = 2  # exit code of a failure that its message explains
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one verb and give the exit code."""
+    stop = Stop()
+    try:
+        arguments = parse(argv)
+        found = settings.parse(environ, token_file=arguments.token_file)
+        verb = (
+            partial(_lock, arguments, found)
+            if isinstance(arguments, LockArguments)
+            else partial(_download, arguments, found, stop)
+        )
+        received = anyio.run(_until_signalled, verb, stop)
+    except StagesError as error:
+        sys.stderr.write(f"stages: {error}\n")
+        return EXPECTED
+    if received is not None:
+        sys.stderr.write("stages: stopped\n")
+        signal.signal(received, signal.SIG_DFL)
+        os.kill(os.getpid(), received)
+    return 0
+
+
+async def _until_signalled(
+    verb: Callable[[], Coroutine[object, object, None]], stop: Stop
+) -> signal.Signals | None:
+    """Run a verb; on SIGINT or SIGTERM stop it, and give the signal."""
+    received: list[signal.Signals] = []
+
+    async def watch() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                received.append(number)
+                stop.set()
+                return
+
+    try:
+        await accompanied(verb, by=watch)
+    except StagesError:
+        if not received:
+            raise
+    return received[0] if received else None
+
+
+async def _lock(arguments: LockArguments, found: Settings) -> None:
+    await run_sync(_lock_blocking, arguments, found, abandon_on_cancel=True)
+
+
+def _lock_blocking(arguments: LockArguments, found: Settings) -> None:
+    with open_client() as client:
+        locker = Locker(hub=Hub(client, found.endpoint, found.token), registry=Registry(client))
+        made = locker.lock(arguments.model, revision=arguments.revision, base=arguments.base)
+    lock = made.lock
+    if arguments.weights:
+        lock = with_digests(lock, arguments.weights)
+    elif arguments.out.exists():
+        try:
+            lock = with_known_digests(lock, earlier=lockfile.read(arguments.out))
+        except LockError as error:
+            sys.stderr.write(f"stages: replacing what was no lock: {error}\n")
+    write(lock, arguments.out)
+    sys.stdout.write(_told(made, str(arguments.out)))
+
+
+def _told(made: Locked, path: str) -> str:
+    """Say what was locked and what was left out."""
+    model = made.lock.model
+    lines = [f"{model.name} {model.revision} is commit {model.commit}"]
+    lines += [f"  {file.path}  {progress.size(file.size)}" for file in model.files]
+    lines += [f"  left out: {left.path} ({left.reason})" for left in made.selection.left_out]
+    lines += [f"{made.lock.base.image} is {made.lock.base.digest}"]
+    lines += [f"wrote {path}: {len(model.files)} files, {progress.size(model.size)}"]
+    return "\n".join(lines) + "\n"
+
+
+async def _download(arguments: DownloadArguments, found: Settings, stop: Stop) -> None:
+    lock = lockfile.read(arguments.lock)
+    look = progress.look(
+        arguments.progress, sys.stderr, terminal=found.terminal, colour=found.colour
+    )
+    with open_client() as client:
+        download = Download(
+            hub=Hub(client, found.endpoint, found.token),
+            cache=Cache(arguments.cache),
+            look=look,
+            stop=stop,
+        )
+        fetched = await download.run(lock, arguments.out)
+    model = lock.model
+    sys.stdout.write(
+        f"wrote {arguments.out}: {len(model.files)} files, {progress.size(model.size)} of "
+        f"{model.name} at {model.commit}; {progress.size(fetched)} had to be fetched\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))
