@@ -8,8 +8,9 @@ See https://huggingface.co/docs/hub/api
 import contextlib
 import hashlib
 import json
+import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urljoin
 
@@ -53,6 +54,23 @@ class Remote:
     commit: str
     path: str
     location: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """An answer whose bytes are still to come.
+
+    Attributes:
+        status: 200 or 206.
+        headers: Their names ignore case.
+        chunks: The body's bytes, once; raises TransientError when they stop coming.
+        socket: What `chunks` waits on; None where the transport has none.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
+    socket: socket.socket | None
 
 
 @dataclass(frozen=True)
@@ -137,7 +155,7 @@ class Hub:
         persist(ask, Attempts(patience=self.patience))
 
     @contextlib.contextmanager
-    def stream(self, remote: Remote, start: int, end: int) -> Iterator[httpx.Response]:
+    def stream(self, remote: Remote, start: int, end: int) -> Iterator[Body]:
         """Ask for bytes `start` to `end` (excluded) of a file: one try, its body unread.
 
         The answer is 206 or 200; whoever reads it checks what range it holds.
@@ -151,7 +169,18 @@ class Hub:
         )
         headers = {"Range": f"bytes={start}-{end - 1}"}
         with self._follow(remote, headers, asked) as response:
-            yield response
+            network = response.extensions.get("network_stream")
+            yield Body(
+                status=response.status_code,
+                headers=response.headers,
+                chunks=self._chunks(response, asked),
+                socket=network.get_extra_info("socket") if network else None,
+            )
+
+    def _chunks(self, response: httpx.Response, asked: refusal.Asked) -> Iterator[bytes]:
+        """Read a body as it comes."""
+        with translated(asked, self.token):
+            yield from response.iter_raw()
 
     @contextlib.contextmanager
     def _follow(
@@ -178,8 +207,8 @@ class Hub:
         def attempt() -> bytes:
             remote = Remote(asked.model, commit, asked.path, location=address)
             content = bytearray()
-            with self._follow(remote, {}, asked) as response, translated(asked, self.token):
-                for chunk in response.iter_raw():
+            with self._follow(remote, {}, asked) as response:
+                for chunk in self._chunks(response, asked):
                     content += chunk
                     if len(content) > LARGEST_ANSWER:
                         raise AnswerError(f"{asked}: the answer is larger than 64 MiB")
@@ -216,7 +245,9 @@ class Hub:
     def _refuse(self, response: httpx.Response, asked: refusal.Asked) -> Exception:
         """Turn a refusal into the error that says what to do."""
         at_hub = Origin.of(str(response.request.url)) == self.origin
-        return refusal.error_for(response, asked, token=self.token, at_hub=at_hub)
+        return refusal.error_for(
+            response.status_code, response.headers, asked, token=self.token, at_hub=at_hub
+        )
 
     def _is_elsewhere(self, address: str) -> bool:
         return Origin.of(address) != self.origin

@@ -1,14 +1,11 @@
 """Whether an answer holds the range that was asked for."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from stages.errors import AnswerError, IntegrityError, TransientError
 from stages.lockfile import File
-
-if TYPE_CHECKING:
-    import httpx
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 OK = 200
@@ -27,7 +24,7 @@ class Span:
     whole: bool
 
 
-def span_of(response: "httpx.Response", start: int, end: int, file: File) -> Span:
+def span_of(status: int, headers: Mapping[str, str], start: int, end: int, file: File) -> Span:
     """Read which bytes a 200 or 206 brings, for a request of `start` to `end` (excluded).
 
     Raises:
@@ -36,15 +33,15 @@ def span_of(response: "httpx.Response", start: int, end: int, file: File) -> Spa
         AnswerError: The body is encoded, or the header cannot be read.
         See https://www.rfc-editor.org/rfc/rfc9110#section-14
     """
-    encoding = response.headers.get("Content-Encoding", "identity")
+    encoding = headers.get("Content-Encoding", "identity")
     if encoding != "identity":
         raise AnswerError(f"{file.path}: the server encodes the file as {encoding!a}, unasked")
-    if response.status_code == OK:
-        length = response.headers.get("Content-Length")
+    if status == OK:
+        length = headers.get("Content-Length")
         if length is not None and length != str(file.size):
             raise _other_size(file, length)
         return Span(0, file.size, whole=True)
-    text = response.headers.get("Content-Range", "")
+    text = headers.get("Content-Range", "")
     found = _CONTENT_RANGE.fullmatch(text)
     if found is None:
         raise AnswerError(f"{file.path}: Content-Range {text[:80]!a} cannot be read")

@@ -1,11 +1,11 @@
 """What a refusing Hub means, and what the reader can do about it."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import time
-from typing import TYPE_CHECKING
 
 from stages.errors import (
     AccessError,
@@ -15,9 +15,6 @@ from stages.errors import (
     TransientError,
 )
 from stages.secret import Secret
-
-if TYPE_CHECKING:
-    import httpx
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 EXPIRED = frozenset({400, 401, 403, 404, 410})  # what storage says to a signature past its time
@@ -40,30 +37,30 @@ class Asked:
 
 
 def error_for(
-    response: "httpx.Response", asked: Asked, *, token: Secret | None, at_hub: bool
+    status: int, headers: Mapping[str, str], asked: Asked, *, token: Secret | None, at_hub: bool
 ) -> StagesError:
     """Choose the error for an answer that is neither a success nor a redirect.
 
     Args:
-        response: The answer; its body is not read.
+        status: The answer's status.
+        headers: Its headers, whose names ignore case.
         asked: What was asked.
         token: The token that was sent, to be masked.
         at_hub: Whether the Hub itself answered, and not the storage it refers to.
     """
-    status = response.status_code
     if status in PASSING:
-        return TransientError(f"{asked}: status {status}", wait_s=wait(response.headers))
+        return TransientError(f"{asked}: status {status}", wait_s=wait(headers))
     if not at_hub and status in EXPIRED:
         return TransientError(f"{asked}: the storage behind the Hub refuses ({status})")
-    words = _words(response, token)
+    words = _words(headers, token)
     if status in {401, 403}:
-        return _access(response, asked, token, words)
+        return _access(headers, asked, token, words)
     if status == HTTPStatus.NOT_FOUND:
-        return _not_found(response, asked, words)
+        return _not_found(headers, asked, words)
     return AnswerError(f"{asked}: unexpected status {status}{words}")
 
 
-def wait(headers: "httpx.Headers") -> float | None:
+def wait(headers: Mapping[str, str]) -> float | None:
     """Read for how many seconds the server asks to be left alone; None when it does not say.
 
     See https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 and, for the Hub's own header,
@@ -81,9 +78,9 @@ def wait(headers: "httpx.Headers") -> float | None:
 
 
 def _access(
-    response: "httpx.Response", asked: Asked, token: Secret | None, words: str
+    headers: Mapping[str, str], asked: Asked, token: Secret | None, words: str
 ) -> StagesError:
-    code = response.headers.get("X-Error-Code")
+    code = headers.get("X-Error-Code")
     if code == "GatedRepo" and token is None:
         return AccessError(
             f"{asked.model} is gated and no token was sent. Accept its licence at {asked.page}, "
@@ -106,8 +103,8 @@ def _access(
     )
 
 
-def _not_found(response: "httpx.Response", asked: Asked, words: str) -> StagesError:
-    code = response.headers.get("X-Error-Code")
+def _not_found(headers: Mapping[str, str], asked: Asked, words: str) -> StagesError:
+    code = headers.get("X-Error-Code")
     if code == "RevisionNotFound":
         return NotFoundError(
             f"{asked.model} has no branch, tag or commit {asked.revision}: see {asked.page}"
@@ -120,9 +117,9 @@ def _not_found(response: "httpx.Response", asked: Asked, words: str) -> StagesEr
     return NotFoundError(f"there is no model {asked.model} on this Hub{words}: see {asked.page}")
 
 
-def _words(response: "httpx.Response", token: Secret | None) -> str:
+def _words(headers: Mapping[str, str], token: Secret | None) -> str:
     """Quote the Hub's own explanation, with neither the token nor the query of an address."""
-    text: str = response.headers.get("X-Error-Message", "")[:LONGEST_WORDS]
+    text = headers.get("X-Error-Message", "")[:LONGEST_WORDS]
     if not text:
         return ""
     if token:

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import anyio
 from anyio.to_thread import run_sync
@@ -27,16 +26,13 @@ from stages.errors import (
     StorageError,
     TransientError,
 )
-from stages.hub import Hub, Remote, translated
+from stages.hub import Body, Hub, Remote
 from stages.lockfile import File
 from stages.partial import Partial
 from stages.range_answer import Span, span_of
 from stages.ranges import Part
 from stages.retry import Attempts, Patience
 from stages.stop import Stop
-
-if TYPE_CHECKING:
-    import httpx
 
 STREAMS = 4  # requests at a time; more gain nothing on one machine's processors
 HASHERS = 2
@@ -164,27 +160,25 @@ class Transfer:
     def _try(self, one: Incoming, part: Part) -> None:
         """Make one request for the rest of a part, and write what it brings."""
         start = part.start + one.partial.done[part.index]
-        with self.hub.stream(one.remote, start, part.end) as response:
-            span = span_of(response, start, part.end, one.file)
+        with self.hub.stream(one.remote, start, part.end) as body:
+            span = span_of(body.status, body.headers, start, part.end, one.file)
             if not span.whole:
-                self._receive(one, span, response)
+                self._receive(one, span, body)
                 return
             if one.whole.acquire(blocking=False):
                 try:
-                    self._receive(one, span, response)
+                    self._receive(one, span, body)
                 finally:
                     one.whole.release()
                 return
         while one.partial.done[part.index] < part.size and one.whole.locked():
             self.stop.sleep(0.05)
 
-    def _receive(self, one: Incoming, span: Span, response: "httpx.Response") -> None:
+    def _receive(self, one: Incoming, span: Span, body: Body) -> None:
         """Write an answer's body as it comes; `stop` ends it at once."""
-        stream = response.extensions.get("network_stream")
-        socket = stream.get_extra_info("socket") if stream else None
         offset = span.start
-        with self.stop.watching(socket), translated(one.file.path, self.hub.token):
-            for chunk in response.iter_raw():
+        with self.stop.watching(body.socket):
+            for chunk in body.chunks:
                 if offset + len(chunk) > span.end:
                     raise AnswerError(f"{one.file.path}: the server sent more than it announced")
                 self.stop.check()
