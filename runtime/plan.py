@@ -15,6 +15,9 @@ CHAT_TOKENS = 128
 """More than any chat request of the plan needs, prompt and answer together."""
 ODD_LENGTHS = (7, 35, 131)
 TOGETHER = (21, 93, 250)
+LOGPROBS = (0, 1, 3, 5, 10, 15, 20)
+"""One of each class that vLLM's kernel is compiled for: the next power of two above the number,
+and 16 exactly. Up to 20, the most that the API takes."""
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 RESPONSES = "/v1/responses"
@@ -83,6 +86,8 @@ class Served:
     """Number of token ids."""
     routes: Collection[str]
     has_chat_template: bool
+    max_logprobs: int = LOGPROBS[-1]
+    """Most log-probabilities a token that a request may ask for; below 0 is no limit."""
 
 
 def plan(served: Served, lengths: Sequence[int], seed: int = 0) -> Plan:
@@ -123,7 +128,10 @@ def _kinds(writer: "_Writer", served: Served) -> Iterator[tuple[str, Any, str]]:
     chat = short or ("" if served.has_chat_template else "the model has no chat template")
     yield "chat", writer.chat, chat
     yield "streamed chat", writer.streamed_chat, chat
-    yield "sampling with logprobs", writer.logprobs, short
+    yield "sampling", writer.sampling, short
+    for count in LOGPROBS:
+        few = f"max_logprobs is {served.max_logprobs}" if 0 <= served.max_logprobs < count else ""
+        yield f"{count} logprobs", lambda count=count: writer.logprobs(count), short or few
     yield "chat with logprobs", writer.chat_logprobs, chat
     yield "JSON schema", writer.schema if served.has_chat_template else writer.plain_schema, short
     missing = "" if RESPONSES in served.routes else "this release has no such route"
@@ -159,12 +167,14 @@ class _Writer:
         usage = {"include_usage": True}
         return [self._request(CHAT, messages=self._messages(), stream=True, stream_options=usage)]
 
-    def logprobs(self) -> list[Request]:
+    def logprobs(self, count: int) -> list[Request]:
+        return [self._request(COMPLETIONS, prompt=self._text(), logprobs=count, temperature=0)]
+
+    def sampling(self) -> list[Request]:
         return [
             self._request(
                 COMPLETIONS,
                 prompt=self._text(),
-                logprobs=5,
                 temperature=0.8,
                 top_p=0.9,
                 top_k=20,
@@ -177,7 +187,9 @@ class _Writer:
         ]
 
     def chat_logprobs(self) -> list[Request]:
-        return [self._request(CHAT, messages=self._messages(), logprobs=True, top_logprobs=5)]
+        most = self._served.max_logprobs
+        asked = {"logprobs": True, "top_logprobs": min(5, most) if most >= 0 else 5}
+        return [self._request(CHAT, messages=self._messages(), **asked)]
 
     def schema(self) -> list[Request]:
         return [self._request(CHAT, messages=self._messages(), response_format=self._format())]

@@ -62,6 +62,7 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     started.progress.phase("importing vLLM")
     vllm.load()
     parsed = vllm.parse(line, wanted)
+    started.max_logprobs = vllm.max_logprobs(parsed)
     started.report.end_phase("imports")
     started.progress.phase("starting the engine")
     vllm.serve(parsed)

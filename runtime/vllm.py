@@ -27,6 +27,8 @@ MIDDLEWARE = ("runtime.gate.WarmupGate", "runtime.guard.Guard")
 CAPTURE_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Level 1's CUDA graph sizes in tokens: short prefills keep a graph, few are captured."""
 
+DEFAULT_MAX_LOGPROBS = 20
+
 CPU_KV_CACHE_GIB = "2"
 """The CPU build refuses to start where its own default does not fit."""
 
@@ -230,6 +232,12 @@ def parse(line: Sequence[str], settings: Settings) -> Namespace:
     if moved:
         raise RefusedError(moved)
     return arguments
+
+
+def max_logprobs(arguments: Namespace) -> int:
+    """Return how many log-probabilities a token a request may ask for; below 0 is no limit."""
+    found = getattr(arguments, "max_logprobs", None)
+    return DEFAULT_MAX_LOGPROBS if found is None else int(found)
 
 
 def _unknown(flag: str, parser: ArgumentParser) -> bool:

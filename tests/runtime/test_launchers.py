@@ -44,7 +44,7 @@ def test_the_port_opens_when_the_warmup_is_over(start: Start) -> None:
     assert server.watch.attempts > 50
     assert -0.02 < opened - warm < 0.2
     assert report["phases"]["warmup"] > 1
-    assert len(report["warmup"]["requests"]) == 15
+    assert len(report["warmup"]["requests"]) == 22
 
 
 def test_a_skipped_warmup_opens_the_port_and_says_so(start: Start) -> None:

@@ -38,7 +38,8 @@ def test_every_kind_of_request_is_sent() -> None:
         "3 at once",
         "chat",
         "streamed chat",
-        "sampling with logprobs",
+        "sampling",
+        *(f"{count} logprobs" for count in (0, 1, 3, 5, 10, 15, 20)),
         "chat with logprobs",
         "JSON schema",
         "responses",
@@ -87,6 +88,22 @@ def test_a_model_without_template_gets_no_chat() -> None:
     assert all(request.path == plan.COMPLETIONS for request in requests(wanted))
 
 
+def test_a_lower_bound_of_logprobs_is_kept_to() -> None:
+    """--max-logprobs 4 makes vLLM refuse more, which must not fail the start."""
+    few = dataclasses.replace(SERVED, max_logprobs=4)
+    wanted = plan.plan(few, LENGTHS)
+
+    asked = [request.body.get("logprobs") for request in requests(wanted)]
+    assert set(wanted.left_out) == {f"{count} logprobs" for count in (5, 10, 15, 20)}
+    assert {number for number in asked if number is not True} == {None, 0, 1, 3}
+    assert {r.body["top_logprobs"] for r in requests(wanted) if "top_logprobs" in r.body} == {4}
+
+
+def test_no_bound_of_logprobs_leaves_nothing_out() -> None:
+    """--max-logprobs -1 takes any number."""
+    assert plan.plan(dataclasses.replace(SERVED, max_logprobs=-1), LENGTHS).left_out == {}
+
+
 def test_a_release_without_responses_gets_none() -> None:
     """0.9.0 has no such route."""
     old = dataclasses.replace(SERVED, routes={plan.CHAT, plan.COMPLETIONS})
@@ -118,4 +135,4 @@ def test_nothing_longer_than_the_model_is_ever_sent(
         if isinstance(prompt, list):
             assert len(prompt) + request.body["max_tokens"] <= length
             assert max(prompt) < vocabulary
-    assert len(wanted.steps) + len(wanted.left_out) == len({*lengths, *plan.ODD_LENGTHS}) + 7
+    assert len(wanted.steps) + len(wanted.left_out) == len({*lengths, *plan.ODD_LENGTHS}) + 14
