@@ -3,7 +3,7 @@
 vLLM 0.13 to 0.28 hashes VLLM_API_KEY into its compile cache's key and writes it there in plain
 text, and every child process inherits the environment. Removing a variable is not enough: the
 kernel shows a process's first environment in /proc, and forked children share it. So the process
-replaces itself once, with a clean environment, and hands the key over through a pipe.
+replaces itself, with a clean environment, and hands the key over in memory.
 """
 
 import json
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import MutableMapping
+from typing import NoReturn
 
 NAMES = (
     "VLLM_API_KEY",
@@ -23,7 +24,7 @@ NAMES = (
 )
 """What the server needs none of, but the key; nothing is looked up outside once it starts."""
 
-_PIPE = "PREWARM_CREDENTIALS_FD"
+_HANDED_OVER = "PREWARM_CREDENTIALS_FD"
 
 
 def withdraw(environ: MutableMapping[str, str]) -> dict[str, str]:
@@ -31,21 +32,25 @@ def withdraw(environ: MutableMapping[str, str]) -> dict[str, str]:
 
     Where there are some, this process starts over without them and comes back here.
     """
-    if pipe := environ.pop(_PIPE, ""):
-        with os.fdopen(int(pipe), encoding="utf-8") as opened:
-            return dict(json.load(opened))
+    handed_over = environ.pop(_HANDED_OVER, "")
+    if handed_over.isdigit():
+        with os.fdopen(int(handed_over), "rb") as opened:
+            return dict(json.loads(opened.read()))
     found = {name: environ.pop(name) for name in NAMES if name in environ}
     if found:
-        _start_over(found)
+        start_over(found)
     return found
 
 
-def _start_over(found: dict[str, str]) -> None:
-    reader, writer = os.pipe()
-    os.set_inheritable(reader, True)  # noqa: FBT003 - the standard library's own signature
-    with os.fdopen(writer, "w", encoding="utf-8") as opened:
-        json.dump(found, opened)
-    os.environ[_PIPE] = str(reader)
+def start_over(found: dict[str, str]) -> NoReturn:
+    """Replace this process by itself, with the environment as it is now.
+
+    The credentials go over in anonymous memory, which no other process can open.
+    """
+    memory = os.memfd_create("credentials", 0)
+    os.write(memory, json.dumps(found).encode())
+    os.lseek(memory, 0, os.SEEK_SET)
+    os.environ[_HANDED_OVER] = str(memory)
     # A SIGTERM in between waits until the new image has its handler again.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, again

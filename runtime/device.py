@@ -6,7 +6,9 @@ See https://docs.nvidia.com/deploy/nvml-api/
 
 import ctypes
 import dataclasses
+import importlib.util
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,9 +47,13 @@ class _Nvml:
         self._call(name, *arguments, buffer, ctypes.c_uint(len(buffer)))
         return buffer.value.decode()
 
-    def gpu(self, index: int) -> Gpu:
+    def gpu(self, name: str) -> Gpu:
         handle = ctypes.c_void_p()
-        self._call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(index), ctypes.byref(handle))
+        if name.isdigit():
+            number = ctypes.c_uint(int(name))
+            self._call("nvmlDeviceGetHandleByIndex_v2", number, ctypes.byref(handle))
+        else:
+            self._call("nvmlDeviceGetHandleByUUID", name.encode(), ctypes.byref(handle))
         major, minor, cuda = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
         self._call(
             "nvmlDeviceGetCudaComputeCapability", handle, ctypes.byref(major), ctypes.byref(minor)
@@ -62,10 +68,13 @@ class _Nvml:
 
 
 def gpu(environ: Mapping[str, str] = os.environ) -> Gpu | None:
-    """Ask NVML for the first visible GPU; None where there is no driver or no GPU."""
+    """Ask NVML for the first visible GPU; None where there is no driver or no GPU.
+
+    CUDA_VISIBLE_DEVICES names it by number or UUID; empty or -1 hides all.
+    """
     first = environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
     try:
-        return _Nvml().gpu(int(first) if first.isdigit() else 0)
+        return _Nvml().gpu(first) if first not in {"", "-1"} else None
     except OSError:
         return None
 
@@ -97,6 +106,19 @@ def needs_compatibility(gpu: Gpu, image_cuda: str) -> bool:
     """
     major = image_cuda.partition(".")[0]
     return major.isdigit() and int(major) > gpu.cuda[0]
+
+
+def torch_cuda() -> str:
+    """Return the CUDA version that the installed torch was built for, "" for none.
+
+    Read from the file, since importing torch takes seconds.
+    """
+    spec = importlib.util.find_spec("torch")
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        text = (Path(folder) / "version.py").read_text()
+        if found := re.search(r"^cuda\b.*=\s*'([0-9.]+)'", text, re.MULTILINE):
+            return found.group(1)
+    return ""
 
 
 def cpuinfo() -> str:

@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 from runtime import engine_watch, head_limit, helper, inprocess, launch, signals, vllm, warmup
+from runtime.drain import UNWIND_SECONDS, end_after
 from runtime.errors import EXIT_FAILED, EngineError, PrewarmError, WarmupError
 from runtime.inprocess import Application, Message, Receive, Scope, Send
 from runtime.launch import Launch
@@ -30,7 +31,11 @@ class WarmupGate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Warm up at startup; afterwards answer GET /prewarm and pass on all else."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, _Startup(scope["app"], send))
+            startup = _Startup(scope["app"], send)
+            try:
+                await self._app(scope, receive, startup)
+            finally:
+                await startup.refuse_if_unanswered()
         elif scope["type"] == "http" and inprocess.route(scope) == REPORT_PATH:
             await _answer_report(send)
         else:
@@ -48,9 +53,17 @@ class _Startup:
     def __init__(self, application: Any, send: Send) -> None:
         self._application = application
         self._send = send
+        self._answered = False
+
+    async def refuse_if_unanswered(self) -> None:
+        """Fail the start where a middleware between us and the application ate the lifespan."""
+        if not self._answered:
+            launch.current().failure = "a middleware does not pass the ASGI lifespan on"
+            await self({"type": "lifespan.startup.failed"})
 
     async def __call__(self, message: Message) -> None:
         started = launch.current()
+        self._answered = True
         if message["type"] == "lifespan.startup.complete":
             await _open(self._application, started)
         elif message["type"] == "lifespan.startup.failed" and started.failure:
@@ -74,7 +87,6 @@ async def _open(application: Any, started: Launch) -> None:
     gc.collect()
     gc.freeze()  # what lives now lives on: keep it out of every later collection
     server.config.http_protocol_class = head_limit.bound(server.config.http_protocol_class)
-    signals.release()
     started.drain.watch_over(server)
     started.serving = True
     started.watch = asyncio.create_task(_end_with(engine, started))
@@ -90,6 +102,8 @@ async def _warm(application: Any, started: Launch, engine: list[Any]) -> None:
         signals.say("prewarm: SKIP_PREWARM=1: the port opens without a warm-up")
         return
     limit = started.settings.prewarm_timeout
+    # Even a request that blocks the event loop, or will not be cancelled, ends the start.
+    last_resort = end_after(limit + UNWIND_SECONDS, exit_code=EXIT_FAILED)
     running = asyncio.create_task(_send_plan(application, started))
     death = asyncio.create_task(engine_watch.death(engine))
     await asyncio.wait({running, death}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
@@ -101,6 +115,7 @@ async def _warm(application: Any, started: Launch, engine: list[Any]) -> None:
     if not done:
         raise WarmupError(f"the warm-up outlasted PREWARM_TIMEOUT={limit:g} s")
     running.result()
+    last_resort.cancel()
     started.report.end_phase("warmup")
 
 
@@ -112,10 +127,13 @@ async def _send_plan(application: Any, started: Launch) -> None:
         max_model_len=card["max_model_len"],
         vocabulary=started.model.vocabulary,
         routes={getattr(route, "path", "") for route in application.routes},
-        has_chat_template=started.model.has_chat_template,
+        has_chat_template=started.chat_template,
+        max_queue=started.settings.max_queue,
         max_logprobs=started.max_logprobs,
     )
     wanted = plan(served, started.settings.prewarm_lengths)
+    if not wanted.steps:
+        raise WarmupError("no kind of warm-up request fits this model: see SKIP_PREWARM")
     started.report.left_out = wanted.left_out
     for kind, why in wanted.left_out.items():
         signals.say(f"prewarm: warm-up leaves out {kind}: {why}")
@@ -127,7 +145,9 @@ async def _send_plan(application: Any, started: Launch) -> None:
 async def _end_with(engine: list[Any], started: Launch) -> None:
     """End the service when the engine has died under it."""
     reason = await engine_watch.death(engine)
-    if not started.drain.begun:
+    if started.drain.begun:
+        started.drain.cut(reason)
+    else:
         started.failure = reason
         signals.say(f"prewarm: {reason}: closing the port")
         started.drain.engine_died(reason, EXIT_FAILED)

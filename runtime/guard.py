@@ -5,19 +5,19 @@ It judges `scope["path"]`, which comes from the request line, never the Host hea
 """
 
 import asyncio
-import dataclasses
 import hmac
-import json
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from runtime import bounds, launch
+from runtime import launch
+from runtime.body import Bodies, ClientLeftError, replay
 from runtime.drain import Drain, Flight
 from runtime.inprocess import Application, Message, Receive, Scope, Send, route
+from runtime.refusal import CLOSE, RETRY, Refusal, RefusedRequestError
 from runtime.settings import Settings
 
 OPEN_ROUTES = frozenset({"/health", "/ping"})
-"""Answered without a key: what a platform's probes ask."""
+"""Answered without a key: what a platform's probes ask. Their bodies are never read."""
 
 ROUTES = OPEN_ROUTES | {
     "/metrics",
@@ -31,30 +31,6 @@ ROUTES = OPEN_ROUTES | {
 _POLICY_VIOLATION = 1008
 """https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1"""
 
-_RETRY_AFTER_SECONDS = b"1"
-
-
-@dataclasses.dataclass(frozen=True)
-class Refusal:
-    """An answer that the guard gives itself."""
-
-    status: HTTPStatus
-    message: str
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-class RefusedRequestError(Exception):
-    """Carries a refusal out of the reading of a body."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        """Carry `refusal`."""
-        super().__init__(refusal.message)
-        self.refusal = refusal
-
-
-class ClientLeftError(Exception):
-    """The client closed the connection before its request was whole."""
-
 
 class Guard:
     """ASGI middleware: key, routes, bounds, and the drain's hold on every request."""
@@ -64,14 +40,19 @@ class Guard:
         app: Application,
         settings: Settings | None = None,
         drain: Drain | None = None,
+        *,
+        templates: bool | None = None,
     ) -> None:
         """Wrap `app`; vLLM gives no more, so the rest is this process's start."""
         self._app = app
         self._settings = settings or launch.current().settings
         self._drain = drain or launch.current().drain
         self._routes = ROUTES | set(self._settings.allow_routes)
-        key = self._settings.api_key
-        self._bearer = b"Bearer " + key.reveal().encode() if key else None
+        self._bodies = Bodies(
+            max_bytes=self._settings.max_body_bytes,
+            max_n=self._settings.max_n,
+            templates=launch.current().request_templates if templates is None else templates,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one connection; any kind but HTTP and the lifespan is refused."""
@@ -83,21 +64,30 @@ class Guard:
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if refusal := self._judge(scope):
-            await _answer(send, refusal)
-            return
         try:
-            async with asyncio.timeout(None) as deadline:
-                flight = Flight(deadline)
-                self._drain.flights.add(flight)
-                told = _Told(send)
-                if scope["method"] == "POST":
-                    receive = await self._bounded(receive)
-                await self._app(scope, receive, told)
+            if refusal := self._judge(scope):
+                raise RefusedRequestError(refusal)  # noqa: TRY301 - answered in one place
+            if route(scope) in OPEN_ROUTES:
+                await self._app(scope, replay(b"", receive), send)
+                return
+            if scope["method"] == "POST":
+                receive = replay(await self._bodies.read(receive), receive)
+                if refusal := self._crowded():
+                    raise RefusedRequestError(refusal)  # noqa: TRY301 - likewise
+            await self._fly(scope, receive, send)
         except RefusedRequestError as error:
-            await _answer(send, error.refusal)
+            await error.refusal.answer(send)
         except ClientLeftError:
             return
+
+    async def _fly(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, in reach of the drain."""
+        told = _Told(send)
+        flight = Flight(asyncio.timeout(None))
+        try:
+            async with flight.deadline:
+                self._drain.flights.add(flight)
+                await self._app(scope, receive, told)
         except TimeoutError:
             if not flight.reason:
                 raise
@@ -107,9 +97,10 @@ class Guard:
 
     def _judge(self, scope: Scope) -> Refusal | None:
         """Return why a request is refused by its head alone, or None."""
-        path = route(scope)
-        headers = scope["headers"]
-        if path not in OPEN_ROUTES and not self._holds_key(headers) and not _preflight(scope):
+        path, headers = route(scope), scope["headers"]
+        if path in OPEN_ROUTES:
+            return None
+        if not self._holds_key(headers) and not _preflight(scope):
             message = "the key is missing or wrong: send it as Authorization: Bearer KEY"
             return Refusal(HTTPStatus.UNAUTHORIZED, message, ((b"www-authenticate", b"Bearer"),))
         if path not in self._routes:
@@ -117,51 +108,27 @@ class Guard:
             return Refusal(HTTPStatus.NOT_FOUND, message)
         length = _header(headers, b"content-length")
         if length.isdigit() and int(length) > self._settings.max_body_bytes:
-            return self._too_large()
-        if scope["method"] == "POST" and self._is_full():
-            limit = self._settings.max_queue
-            message = f"{limit} requests are in flight already (MAX_QUEUE): try again later"
-            retry = ((b"retry-after", _RETRY_AFTER_SECONDS),)
-            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, message, retry)
-        return None
+            return self._bodies.too_large()
+        return self._crowded() if scope["method"] == "POST" else None
 
     def _holds_key(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        return self._bearer is None or hmac.compare_digest(
-            _header(headers, b"authorization"), self._bearer
-        )
+        """Compare the bearer token; the scheme's case does not matter (RFC 9110, 11.1)."""
+        if self._settings.api_key is None:
+            return True
+        scheme, _, token = _header(headers, b"authorization").partition(b" ")
+        key = self._settings.api_key.reveal().encode()
+        return hmac.compare_digest(token.strip(), key) and scheme.lower() == b"bearer"
 
-    def _is_full(self) -> bool:
-        return self._drain.begun or len(self._drain.flights) >= self._settings.max_queue
-
-    def _too_large(self) -> Refusal:
-        limit = self._settings.max_body_bytes
-        message = f"the body is larger than {limit} bytes (MAX_BODY_BYTES)"
-        return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, ((b"connection", b"close"),))
-
-    async def _bounded(self, receive: Receive) -> Receive:
-        """Read the whole body, check it, and return a `receive` that gives it again.
-
-        Raises:
-            RefusedRequestError: too many bytes, or too many sequences asked for.
-            ClientLeftError: the body never came whole.
-        """
-        parts: list[bytes] = []
-        size, more = 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientLeftError
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            more = message.get("more_body", False)
-            if size > self._settings.max_body_bytes:
-                raise RefusedRequestError(self._too_large())
-        body = b"".join(parts)
-        if (asked := bounds.sequences(body)) > self._settings.max_n:
-            limit = self._settings.max_n
-            why = f"prompts x n asks for {asked:g} sequences, at most {limit} (MAX_N)"
-            raise RefusedRequestError(Refusal(HTTPStatus.BAD_REQUEST, why))
-        return _replay(body, receive)
+    def _crowded(self) -> Refusal | None:
+        """Return the refusal of one request more, or None while there is room."""
+        if self._drain.begun:
+            message = "the server is shutting down"
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, message, RETRY + CLOSE)
+        if len(self._drain.flights) >= self._settings.max_queue:
+            most = self._settings.max_queue
+            message = f"{most} requests are in flight already (MAX_QUEUE): try again later"
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, message, RETRY)
+        return None
 
 
 class _Told:
@@ -182,26 +149,13 @@ class _Told:
 
     async def end(self, reason: str) -> None:
         """Tell the client why nothing more comes."""
+        refusal = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, RETRY + CLOSE)
         if not self._started:
-            close = ((b"retry-after", _RETRY_AFTER_SECONDS), (b"connection", b"close"))
-            await _answer(self._send, Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, close))
+            await refusal.answer(self._send)
         elif not self._ended:
-            event = b"data: " + _error(HTTPStatus.SERVICE_UNAVAILABLE, reason) + b"\n\n"
-            body = event + b"data: [DONE]\n\n" if self._streams else b""
+            events = b"data: " + refusal.text() + b"\n\ndata: [DONE]\n\n"
+            body = events if self._streams else b""
             await self._send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    given = False
-
-    async def replay() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
 
 
 def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
@@ -216,17 +170,3 @@ def _preflight(scope: Scope) -> bool:
     """
     names = {name for name, _ in scope["headers"]}
     return scope["method"] == "OPTIONS" and names >= {b"origin", b"access-control-request-method"}
-
-
-def _error(status: HTTPStatus, message: str) -> bytes:
-    """Spell an error as OpenAI's clients read it."""
-    kind = status.phrase.replace(" ", "")
-    return json.dumps({"error": {"message": message, "type": kind, "code": status.value}}).encode()
-
-
-async def _answer(send: Send, refusal: Refusal) -> None:
-    body = _error(refusal.status, refusal.message)
-    length = (b"content-length", str(len(body)).encode())
-    headers = [(b"content-type", b"application/json"), length, *refusal.headers]
-    await send({"type": "http.response.start", "status": refusal.status.value, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

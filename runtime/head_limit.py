@@ -1,4 +1,4 @@
-"""A bound on a request's head, which no middleware ever sees growing.
+"""A bound on a request's head and trailers, which no middleware ever sees growing.
 
 uvicorn over httptools, which vLLM's images bring, reads a head of any size into memory
 (CVE-2025-48956); over h11 it stops at 16 KiB by itself.
@@ -7,10 +7,51 @@ uvicorn over httptools, which vLLM's images bring, reads a head of any size into
 from typing import Any
 
 MAX_HEAD_BYTES = 65536
-_ANSWER = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
-)
+
+
+class HeadTooLargeError(Exception):
+    """Raised inside the parser, which then answers 400 and closes the connection."""
+
+
+class _BoundedHead:
+    """Counts what the parser took for a head, and what it still holds back unparsed."""
+
+    _fields_bytes = 0
+    _unparsed_bytes = 0
+    transport: Any
+    send_400_response: Any
+
+    def data_received(self, data: bytes) -> None:
+        self._unparsed_bytes += len(data)
+        super().data_received(data)  # type: ignore[misc]
+        if self._unparsed_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("The request's head is too large.")
+
+    def on_message_begin(self) -> None:
+        self._fields_bytes = 0
+        super().on_message_begin()  # type: ignore[misc]
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)  # type: ignore[misc]
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)  # type: ignore[misc]
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed_bytes = 0
+        super().on_body(body)  # type: ignore[misc]
+
+    def on_message_complete(self) -> None:
+        self._unparsed_bytes = 0
+        super().on_message_complete()  # type: ignore[misc]
+
+    def _count(self, size: int) -> None:
+        self._unparsed_bytes = 0
+        self._fields_bytes += size
+        if self._fields_bytes > MAX_HEAD_BYTES:
+            raise HeadTooLargeError
 
 
 def bound(protocol: type[Any]) -> type[Any]:
@@ -20,31 +61,4 @@ def bound(protocol: type[Any]) -> type[Any]:
     """
     if not hasattr(protocol, "on_headers_complete"):
         return protocol
-
-    class BoundedHead(protocol):  # type: ignore[misc]
-        """Counts the bytes of each head and closes the connection past the limit."""
-
-        _in_head = True
-        _head_bytes = 0
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if not self._in_head:
-                return
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self.transport.write(_ANSWER)
-                self.transport.close()
-
-        def on_message_begin(self) -> None:
-            self._in_head, self._head_bytes = True, 0
-            super().on_message_begin()
-
-        def on_headers_complete(self) -> None:
-            self._in_head = False
-            if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
-                # It came whole in one read; raised here, the parser answers 400 and closes.
-                raise ValueError("the request's head is too large")
-            super().on_headers_complete()
-
-    return BoundedHead
+    return type("BoundedHead", (_BoundedHead, protocol), {})

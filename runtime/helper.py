@@ -40,5 +40,9 @@ def reap(pid: int) -> None:
 def collect() -> None:
     """Collect the children that have ended by themselves, and leave the others be."""
     for pid in running.copy():
-        if os.waitpid(pid, os.WNOHANG) != (0, 0):
+        try:
+            ended = os.waitpid(pid, os.WNOHANG) != (0, 0)
+        except ChildProcessError:  # somebody else has collected it
+            ended = True
+        if ended:
             running.discard(pid)

@@ -30,10 +30,8 @@ class Answer:
 
     status: int
     body: bytes
-    first_s: float
-    """Seconds to the first byte of the body."""
     total_s: float
-    """Seconds to the last."""
+    """Seconds to the last byte."""
 
 
 async def call(
@@ -50,7 +48,6 @@ async def call(
     return Answer(
         status=exchange.status,
         body=b"".join(exchange.parts),
-        first_s=(exchange.first_at or ended) - exchange.begun,
         total_s=ended - exchange.begun,
     )
 
@@ -62,7 +59,6 @@ class _Exchange:
         self.body = body
         self.status = 0
         self.parts: list[bytes] = []
-        self.first_at: float | None = None
         self.begun = time.perf_counter()
         self._received = False
 
@@ -75,9 +71,8 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-        elif part := message.get("body", b""):
-            self.first_at = self.first_at or time.perf_counter()
-            self.parts.append(part)
+        else:
+            self.parts.append(message.get("body", b""))
 
 
 def _scope(path: str, body: bytes, key: str | None) -> Scope:

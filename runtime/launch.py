@@ -25,6 +25,10 @@ class Launch:
     drain: Drain
     max_logprobs: int = 20
     """What vLLM understood of its own argument; below 0 is no limit."""
+    chat_template: bool = False
+    """Whether there is a chat template, the model's or an argument's."""
+    request_templates: bool = False
+    """Whether an argument lets requests bring their own."""
     failure: str = ""
     """Why the start or the service failed; empty while it has not."""
     engine_ready: bool = False

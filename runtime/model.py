@@ -34,7 +34,12 @@ def problems(folder: Path) -> list[str]:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         return [f"no safetensors file in {folder}: other weight formats are not served"]
-    return [problem for file in weights if (problem := _cut_short(file))]
+    found = [problem for file in weights if (problem := _cut_short(file))]
+    try:
+        read(folder)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        found.append(f"the configuration in {folder} cannot be read: {error}")
+    return found
 
 
 def _cut_short(file: Path) -> str | None:
@@ -42,12 +47,15 @@ def _cut_short(file: Path) -> str | None:
 
     See https://huggingface.co/docs/safetensors/index#format
     """
-    seen = file.stat().st_size
+    seen = 0
     try:
+        seen = file.stat().st_size
         with file.open("rb") as opened:
             length = int.from_bytes(opened.read(_HEADER_LENGTH_BYTES), "little")
             header = json.loads(opened.read(min(length, _HEADER_LIMIT_BYTES)))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:1] != "_"]
+    except OSError as error:
+        return f"{file} cannot be read: {error.strerror}"
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{file} ({seen} bytes) is no safetensors file: its header cannot be read"
     expected = _HEADER_LENGTH_BYTES + length + max(ends, default=0)

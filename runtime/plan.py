@@ -7,7 +7,8 @@ would warm one Triton variant, so odd lengths and batches stand beside them.
 
 import dataclasses
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 ANSWER_TOKENS = 8
@@ -86,6 +87,8 @@ class Served:
     """Number of token ids."""
     routes: Collection[str]
     has_chat_template: bool
+    max_queue: int = len(TOGETHER)
+    """Requests that may be in flight at once."""
     max_logprobs: int = LOGPROBS[-1]
     """Most log-probabilities a token that a request may ask for; below 0 is no limit."""
 
@@ -99,30 +102,38 @@ def plan(served: Served, lengths: Sequence[int], seed: int = 0) -> Plan:
         seed: gives the same texts for the same seed, different ones for another.
     """
     writer = _Writer(served, random.Random(seed))  # noqa: S311 - texts, not keys
-    room = served.max_model_len - ANSWER_TOKENS
     left_out: dict[str, str] = {}
     steps: list[Step] = []
-    for kind, group in _completions(lengths):
-        if max(group) <= room:
-            steps.append(writer.step(kind, lambda group=group: writer.prompts(group)))
-        else:
-            left_out[kind] = f"max_model_len is {served.max_model_len} tokens"
-    for kind, write, why_not in _kinds(writer, served):
+    for kind, write, why_not in (*_completions(writer, served, lengths), *_kinds(writer, served)):
         if why_not:
             left_out[kind] = why_not
+            continue
+        step = writer.step(kind, write)
+        if step.first[0].path in served.routes:
+            steps.append(step)
         else:
-            steps.append(writer.step(kind, write))
+            left_out[kind] = f"this server has no route {step.first[0].path}"
     return Plan(steps=tuple(steps), left_out=left_out)
 
 
-def _completions(lengths: Sequence[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for length in dict.fromkeys([*lengths, *ODD_LENGTHS]):
-        yield f"{length} tokens", (length,)
-    yield f"{len(TOGETHER)} at once", TOGETHER
+Kind = tuple[str, Callable[[], list[Request]], str]
+"""Its name, the writer of its requests, and why it is left out or ""."""
 
 
-def _kinds(writer: "_Writer", served: Served) -> Iterator[tuple[str, Any, str]]:
-    """Yield (kind, writer of its requests, why it is left out or "")."""
+def _completions(writer: "_Writer", served: Served, lengths: Sequence[int]) -> Iterator[Kind]:
+    groups: dict[str, Sequence[int]] = {
+        f"{n} tokens": (n,) for n in dict.fromkeys([*lengths, *ODD_LENGTHS])
+    }
+    groups[f"{len(TOGETHER)} at once"] = TOGETHER
+    room = served.max_model_len - ANSWER_TOKENS
+    for kind, group in groups.items():
+        why = f"max_model_len is {served.max_model_len} tokens" if max(group) > room else ""
+        if len(group) > served.max_queue:
+            why = f"MAX_QUEUE is {served.max_queue}"
+        yield kind, partial(writer.prompts, group), why
+
+
+def _kinds(writer: "_Writer", served: Served) -> Iterator[Kind]:
     long = f"max_model_len is {served.max_model_len} tokens"
     short = long if served.max_model_len < CHAT_TOKENS else ""
     chat = short or ("" if served.has_chat_template else "the model has no chat template")
@@ -131,11 +142,10 @@ def _kinds(writer: "_Writer", served: Served) -> Iterator[tuple[str, Any, str]]:
     yield "sampling", writer.sampling, short
     for count in LOGPROBS:
         few = f"max_logprobs is {served.max_logprobs}" if 0 <= served.max_logprobs < count else ""
-        yield f"{count} logprobs", lambda count=count: writer.logprobs(count), short or few
+        yield f"{count} logprobs", partial(writer.logprobs, count), short or few
     yield "chat with logprobs", writer.chat_logprobs, chat
     yield "JSON schema", writer.schema if served.has_chat_template else writer.plain_schema, short
-    missing = "" if RESPONSES in served.routes else "this release has no such route"
-    yield "responses", writer.responses, chat or missing
+    yield "responses", writer.responses, chat
 
 
 class _Writer:
@@ -145,7 +155,7 @@ class _Writer:
         self._served = served
         self._chance = chance
 
-    def step(self, kind: str, write: Any) -> Step:
+    def step(self, kind: str, write: Callable[[], list[Request]]) -> Step:
         return Step(kind=kind, first=tuple(write()), repeat=tuple(write()))
 
     def prompts(self, lengths: Sequence[int]) -> list[Request]:

@@ -4,6 +4,7 @@ The starting process is blocked in imports and in the engine's start, and a thre
 one more reason not to fork the engine.
 """
 
+import contextlib
 import os
 import select
 import time
@@ -26,7 +27,8 @@ class Progress:
 
     def phase(self, text: str) -> None:
         """Name what the start is doing from now on."""
-        os.write(self._writer, f"{text}\n".encode())
+        with contextlib.suppress(OSError):  # nobody prints it: the start goes on
+            os.write(self._writer, f"{text}\n".encode())
 
     def stop(self) -> None:
         """End the lines."""

@@ -3,11 +3,16 @@
 import dataclasses
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
 
-_SECRET_WORDS = ("key", "token", "secret", "password")
+_SECRET = re.compile(r"(?i)(^|[-_])(key|tok(en)?|secret|passw(or)?d|credentials?)(?![a-z])")
+_JSON_VALUE = re.compile(
+    r"""(?i)("[^"]*(?:key|token|secret|passw(?:or)?d|credential)[^"]*"\s*:\s*)"(?:[^"\\]|\\.)*\""""
+)
+_USER = re.compile(r"//[^/\s@]+@")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,14 +84,18 @@ class Report:
 
 
 def redacted(arguments: list[str]) -> list[str]:
-    """Hide the value of each argument whose flag speaks of a secret."""
+    """Hide what may be a secret: values of flags and JSON keys that say so, and users in URLs."""
     shown: list[str] = []
     hide = False
     for argument in arguments:
         flag, equals, _ = argument.partition("=")
-        secret = flag.startswith("-") and any(word in flag.lower() for word in _SECRET_WORDS)
-        hidden = f"{flag}=***" if secret and equals else argument
-        shown.append("***" if hide and not argument.startswith("-") else hidden)
+        secret = flag.startswith("-") and bool(_SECRET.search(flag))
+        if hide and not argument.startswith("-"):
+            shown.append("***")
+        elif secret and equals:
+            shown.append(f"{flag}=***")
+        else:
+            shown.append(_USER.sub("//***@", _JSON_VALUE.sub(r"\1***", argument)))
         hide = secret and not equals
     return shown
 

@@ -11,6 +11,7 @@ from typing import Any
 from runtime.errors import RefusedError
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
+_DAY_SECONDS = 86400.0
 _SWITCH = {"0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -107,7 +108,7 @@ def _whole(low: int, high: float = math.inf) -> Callable[[str], int]:
 def _seconds(low: float) -> Callable[[str], float]:
     def read(text: str) -> float:
         value = float(text)
-        if not low <= value < math.inf:
+        if not low <= value <= _DAY_SECONDS:
             raise ValueError
         return value
 
@@ -138,6 +139,14 @@ def _model_name(text: str) -> str:
     if len(parts) > 2 or not all(_WORD.fullmatch(part) for part in parts):  # noqa: PLR2004
         raise ValueError
     return text
+
+
+def _key(text: str) -> Secret:
+    """Take a key without the line end that files and `echo` leave behind."""
+    key = text.strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise ValueError
+    return Secret(key)
 
 
 def _lengths(text: str) -> tuple[int, ...]:
@@ -178,5 +187,5 @@ _READERS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "max_queue": ("MAX_QUEUE", _whole(1), "a whole number, at least 1"),
     "max_n": ("MAX_N", _whole(1), "a whole number, at least 1"),
     "allow_routes": ("ALLOW_ROUTES", _routes, "paths, such as /tokenize,/v1/embeddings"),
-    "api_key": ("VLLM_API_KEY", Secret, "a text"),
+    "api_key": ("VLLM_API_KEY", _key, "printable ASCII characters"),
 }

@@ -1,11 +1,13 @@
-"""Who answers SIGTERM and SIGINT while the server starts.
+"""Who answers SIGTERM and SIGINT: whom we say, not whoever comes last.
 
 Before the port opens nothing is worth saving, so a stop ends the engine's processes and exits at
 once. vLLM's launcher installs handlers of its own: one that raises KeyboardInterrupt somewhere
-inside a half-started engine, and uvicorn's. Both are held off until the gate hands over to the
-drain; what they were is kept, because uvicorn's handler belongs to the server that the gate needs.
+inside a half-started engine, and uvicorn's, which it also puts back when it ends. All are held off
+for good; what they were is kept, because uvicorn's belongs to the server that the gate needs. The
+drain's handler takes over when the port opens.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -16,6 +18,8 @@ from typing import Any
 
 from runtime import helper
 
+Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
+
 STOPS = (signal.SIGTERM, signal.SIGINT)
 _GRACE_SECONDS = 1.0
 
@@ -24,11 +28,11 @@ held_off: list[Any] = []
 
 _original = signal.signal
 _owner = 0
-_handler: Callable[[int, FrameType | None], Any] | None = None
+_handler: Handler = signal.SIG_DFL
 
 
-def hold(handler: Callable[[int, FrameType | None], Any]) -> None:
-    """Install `handler` for SIGTERM and SIGINT and keep it until `release`."""
+def hold(handler: Handler) -> None:
+    """Install `handler` for SIGTERM and SIGINT and keep it until the next `hold`."""
     global _owner, _handler
     _owner, _handler = os.getpid(), handler
     for stop in STOPS:
@@ -36,10 +40,9 @@ def hold(handler: Callable[[int, FrameType | None], Any]) -> None:
     signal.signal = _guarded  # type: ignore[assignment]
 
 
-def release() -> None:
-    """Let others install handlers again."""
-    global _owner  # noqa: PLW0603
-    _owner = 0
+def ignore() -> None:
+    """Let no further SIGTERM or SIGINT change how this process ends."""
+    hold(signal.SIG_IGN)
 
 
 def _guarded(number: int, handler: Any) -> Any:
@@ -72,5 +75,9 @@ def end_children(grace: float = _GRACE_SECONDS) -> None:
 
 
 def say(line: str) -> None:
-    """Write a line to the log from wherever we are, a signal handler included."""
-    os.write(2, f"{line}\n".encode())
+    """Write a line to the log from wherever we are, a signal handler included.
+
+    A log that nobody reads any more stops nothing.
+    """
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode())

@@ -13,7 +13,7 @@ from runtime import arguments, credentials, device, helper, launch, prefetch, si
 from runtime import model as models
 from runtime import settings as configuration
 from runtime.device import Gpu
-from runtime.drain import Drain, end_after
+from runtime.drain import UNWIND_SECONDS, Drain, end_after
 from runtime.errors import EXIT_FAILED, PrewarmError, RefusedError
 from runtime.launch import Launch
 from runtime.progress import Progress
@@ -22,9 +22,6 @@ from runtime.settings import Settings
 
 _REPLACED = "PREWARM_COMPATIBILITY"
 """Set in the environment of a process that was started again with the compat libraries."""
-
-_UNWIND_SECONDS = 10.0
-"""For a failed start to end the engine in order; then it is killed."""
 
 
 def main() -> NoReturn:
@@ -36,11 +33,13 @@ def main() -> NoReturn:
         signals.say(f"prewarm: {error}")
         _leave(error.exit_code)
     except SystemExit as stop:
-        _leave(_exit_code(stop.code))
+        if isinstance(stop.code, str):
+            signals.say(stop.code)
+        _leave(_exit_code(stop.code if isinstance(stop.code, int) else int(bool(stop.code))))
     except BaseException:  # noqa: BLE001 - whatever ends vLLM ends this process, with our code
         sys.excepthook(*sys.exc_info())
-        _leave(EXIT_FAILED)
-    _leave(_exit_code(0))
+        _leave(_exit_code(EXIT_FAILED))
+    _leave(_exit_code(EXIT_FAILED))
 
 
 def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
@@ -49,7 +48,8 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     release = vllm.installed()
     gpu = device.gpu(environ)
     cpu = vllm.is_cpu_build(release)
-    _match_driver(gpu, release, cpu=cpu)
+    if not cpu:
+        _match_driver(gpu, release, withdrawn)
     dtype = device.dtype(wanted.dtype, gpu, device.cpuinfo())
     line = vllm.command_line(
         wanted, extra, release=vllm.parse_version(release), dtype=dtype, cpu=cpu
@@ -63,6 +63,8 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     vllm.load()
     parsed = vllm.parse(line, wanted)
     started.max_logprobs = vllm.max_logprobs(parsed)
+    started.chat_template = started.model.has_chat_template or vllm.brings_template(parsed)
+    started.request_templates = vllm.trusts_request_templates(parsed)
     started.report.end_phase("imports")
     started.progress.phase("starting the engine")
     vllm.serve(parsed)
@@ -96,10 +98,8 @@ def _port_problems(wanted: Settings) -> list[str]:
     return []
 
 
-def _match_driver(gpu: Gpu | None, release: str, *, cpu: bool) -> None:
+def _match_driver(gpu: Gpu | None, release: str, withdrawn: dict[str, str]) -> None:
     """Start over with NVIDIA's compatibility libraries where the driver needs them."""
-    if cpu:
-        return
     if gpu is None:
         raise RefusedError(
             [
@@ -109,7 +109,7 @@ def _match_driver(gpu: Gpu | None, release: str, *, cpu: bool) -> None:
                 )
             ]
         )
-    image = vllm.torch_cuda()
+    image = device.torch_cuda()
     if not device.needs_compatibility(gpu, image):
         return
     libraries = vllm.compatibility_libraries()
@@ -122,7 +122,7 @@ def _match_driver(gpu: Gpu | None, release: str, *, cpu: bool) -> None:
     os.environ[_REPLACED] = "1"
     paths = [str(libraries), os.environ.get("LD_LIBRARY_PATH", "")]
     os.environ["LD_LIBRARY_PATH"] = ":".join(path for path in paths if path)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, again
+    credentials.start_over(withdrawn)
 
 
 def _launch(
@@ -141,7 +141,7 @@ def _launch(
     signals.say(
         f"prewarm: {wanted.model_name} on vLLM {release}, {dtype} on"
         f" {gpu.name if gpu else 'the CPU'}, compile level {wanted.compile_level},"
-        f" port {wanted.port}"
+        f" port {wanted.port}, {'a key is' if wanted.api_key else 'no key'} set"
     )
     if prefetch.fits(found.weights, prefetch.available_bytes()):
         helper.fork(lambda: prefetch.read(found.weights))
@@ -169,21 +169,23 @@ def _limit_start(seconds: float, started: Launch) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _exit_code(vllms_own: object) -> int:
-    """Decide how this process ends once the server has returned.
+def _exit_code(vllms_own: int) -> int:
+    """Decide how this process ends, now that the server has returned or exited.
 
-    A server that nobody stopped has failed, whatever code it returned.
+    A server that nobody stopped has failed, whatever code it returned; before there was an engine
+    the code is vLLM's own (2 for an unknown argument, 0 after --help).
     """
     with contextlib.suppress(IndexError):
         started = launch.current()
         if started.drain.begun:
             return 0
-        if started.failure or started.serving or started.engine_ready:
+        if started.failure or started.engine_ready:
             return EXIT_FAILED
-    return vllms_own if isinstance(vllms_own, int) and vllms_own else EXIT_FAILED
+    return vllms_own
 
 
 def _leave(code: int) -> NoReturn:
     """End this process in order, and within a bounded time."""
-    end_after(_UNWIND_SECONDS, exit_code=code)
+    signals.ignore()
+    end_after(UNWIND_SECONDS, exit_code=code)
     sys.exit(code)

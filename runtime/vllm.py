@@ -49,9 +49,6 @@ class Row:
 LOGS_PROMPTS = Row((0, 9, 0), (0, 10, 1), "arg_utils.py: disable_log_requests = False")
 """Logs every prompt unless told not to; later releases log them only on request."""
 
-SERVER_IN_STATE = Row((0, 18, 0), None, "launcher.py: app.state.server = server")
-"""Keeps uvicorn's server in the application's state; before, uvicorn's SIGTERM handler owns it."""
-
 PLACES = {
     # name: the modules that hold it, newest first, each with its first release
     "run_server": (
@@ -69,22 +66,23 @@ PLACES = {
     ),
 }
 
+_DATA_PARALLEL = (
+    "address external-lb hybrid-lb multi-port-external-lb rank size size-local start-rank"
+)
+
 FORBIDDEN = {
+    **{f"--data-parallel-{part}": "scale with more containers" for part in _DATA_PARALLEL.split()},
     # flag: what to use instead, in the words of the settings
     "--api-key": "set VLLM_API_KEY",
     "--api-server-count": "one process holds the gate; scale with more containers",
     "--config": "pass the arguments themselves",
-    "--data-parallel-address": "scale with more containers",
-    "--data-parallel-external-lb": "scale with more containers",
-    "--data-parallel-hybrid-lb": "scale with more containers",
-    "--data-parallel-multi-port-external-lb": "scale with more containers",
-    "--data-parallel-rank": "scale with more containers",
-    "--data-parallel-size": "scale with more containers",
-    "--data-parallel-start-rank": "scale with more containers",
     "--grpc": "only the HTTP server can be gated",
     "--headless": "only the HTTP server can be gated",
+    "--hf-token": "nothing is looked up on the Hub",
     "--host": "set HOST",
     "--model": "set MODEL_NAME and HF_HOME",
+    "--nnodes": "one container is one server",
+    "--node-rank": "one container is one server",
     "--port": "set PORT",
     "--uds": "only a TCP port can be gated; set PORT",
 }
@@ -96,8 +94,11 @@ FORBIDDEN_SHORT = {
     "-dpa": "--data-parallel-address",
     "-dpe": "--data-parallel-external-lb",
     "-dph": "--data-parallel-hybrid-lb",
+    "-dpl": "--data-parallel-size-local",
     "-dpn": "--data-parallel-rank",
     "-dpr": "--data-parallel-start-rank",
+    "-n": "--nnodes",
+    "-r": "--node-rank",
 }
 
 _COMPILES = re.compile(
@@ -221,17 +222,31 @@ def parse(line: Sequence[str], settings: Settings) -> Namespace:
         "headless": {False},
         "host": {settings.host or None},
         "model": {str(settings.model_path)},
+        "model_tag": {None},
         "port": {settings.port},
         "uds": {None},
     }
     moved = [
-        f"an argument set {name.replace('_', '-')} to {seen!r}: this image does not pass that on"
+        f"the arguments set {name.replace('_', '-')}, which this image does not pass on"
         for name, values in expected.items()
-        if (seen := getattr(arguments, name, None)) not in values | {None}
+        if getattr(arguments, name, None) not in values | {None}
     ]
+    if tuple(arguments.middleware[-len(MIDDLEWARE) :]) != MIDDLEWARE:
+        # A flag without its value has taken ours for it.
+        moved = [f"the last argument lacks its value: {line[-2 * len(MIDDLEWARE) - 1]}"]
     if moved:
         raise RefusedError(moved)
     return arguments
+
+
+def brings_template(arguments: Namespace) -> bool:
+    """Whether an argument names a chat template."""
+    return bool(getattr(arguments, "chat_template", None))
+
+
+def trusts_request_templates(arguments: Namespace) -> bool:
+    """Whether an argument lets requests bring their own chat template (0.11.0 on)."""
+    return bool(getattr(arguments, "trust_request_chat_template", False))
 
 
 def max_logprobs(arguments: Namespace) -> int:
@@ -274,19 +289,6 @@ def uvicorn_server(state: Any, held_off: Sequence[Any]) -> Any:
         return server
     owners = [getattr(handler, "__self__", None) for handler in held_off]
     return next((owner for owner in owners if hasattr(owner, "should_exit")), None)
-
-
-def torch_cuda() -> str:
-    """Return the CUDA version that the installed torch was built for, "" for none.
-
-    Read from the file, since importing torch takes seconds.
-    """
-    spec = importlib.util.find_spec("torch")
-    for folder in (spec.submodule_search_locations if spec else None) or ():
-        text = (Path(folder) / "version.py").read_text()
-        if found := re.search(r"^cuda\b.*=\s*'([0-9.]+)'", text, re.MULTILINE):
-            return found.group(1)
-    return ""
 
 
 def compatibility_libraries(environ: Mapping[str, str] = os.environ) -> Path:

@@ -237,7 +237,7 @@ def _server(home: Path, port: int, log: Path) -> Iterator[tuple["subprocess.Pope
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "runtime"],
-            env={**os.environ, **settings},
+            env={**_outside(), **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -247,6 +247,16 @@ def _server(home: Path, port: int, log: Path) -> Iterator[tuple["subprocess.Pope
         if process.poll() is None:
             process.terminate()
             process.wait()
+
+
+def _outside() -> dict[str, str]:
+    """Return the caller's environment without settings that are meant for another server."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("VLLM_", "HF_", "PREWARM_", "MAX_"))
+        and name not in {"DTYPE", "ALLOW_ROUTES", "SKIP_PREWARM"}
+    }
 
 
 def _free_port() -> int:

@@ -1,5 +1,7 @@
 """The data type follows from the device; the driver from NVML."""
 
+from pathlib import Path
+
 import pytest
 
 from runtime import device
@@ -53,6 +55,25 @@ def test_only_an_older_major_version_needs_help(
 def test_no_driver_means_no_gpu() -> None:
     """Without libnvidia-ml there is nothing to ask."""
     assert device.gpu({}) is None
+
+
+def test_hidden_gpus_are_not_asked() -> None:
+    """An empty CUDA_VISIBLE_DEVICES, or -1, hides them all."""
+    assert device.gpu({"CUDA_VISIBLE_DEVICES": ""}) is None
+    assert device.gpu({"CUDA_VISIBLE_DEVICES": "-1"}) is None
+
+
+def test_the_cuda_of_torch_is_read_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Importing torch would take seconds; its version file says what it was built for."""
+    assert device.torch_cuda() == ""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").touch()
+    (tmp_path / "torch" / "version.py").write_text("cuda: Optional[str] = '13.0'\nhip = None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert device.torch_cuda() == "13.0"
 
 
 def test_the_machine_describes_its_cpu() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from runtime import body
 from runtime.drain import Drain
 from runtime.guard import Guard
 from runtime.inprocess import Message, Receive, Scope, Send
@@ -60,14 +61,14 @@ async def _ask(
     await guard({**scope, "headers": headers or []}, receive, send)
     if not sent:
         return 0, {}, b""
-    body = b"".join(message.get("body", b"") for message in sent[1:])
-    return sent[0]["status"], dict(sent[0]["headers"]), body
+    whole = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], dict(sent[0]["headers"]), whole
 
 
 def ask(settings: Settings, path: str, *parts: bytes, **options: Any) -> tuple[int, Served]:
     """Send one request through a guard; return its status and what got through."""
     served = Served()
-    guard = Guard(served, settings, Drain(1))
+    guard = Guard(served, settings, Drain(1), templates=False)
     return asyncio.run(_ask(guard, path, *parts, **options))[0], served
 
 
@@ -86,6 +87,14 @@ def test_the_host_header_changes_nothing() -> None:
     host = [(b"host", b"example.com/foo?")]
 
     assert ask(Settings(api_key=Secret(KEY)), "/v1/models", headers=host)[0] == 401
+
+
+def test_the_schemes_case_does_not_matter() -> None:
+    """RFC 9110 compares it without case; the key itself is compared exactly."""
+    locked = Settings(api_key=Secret(KEY))
+
+    assert ask(locked, CHAT, b"{}", headers=[(b"authorization", b"bearer canary-key")])[0] == 200
+    assert ask(locked, CHAT, b"{}", headers=[(b"authorization", b"Bearer Canary-Key")])[0] == 401
 
 
 def test_with_the_key_listed_routes_are_served() -> None:
@@ -150,9 +159,9 @@ def test_too_many_sequences_are_refused(n: bytes) -> None:
 
 def test_too_many_prompts_are_refused() -> None:
     """A list of 10,000 prompts asks for 10,000 sequences."""
-    body = json.dumps({"prompt": ["a"] * 10_000}).encode()
+    many = json.dumps({"prompt": ["a"] * 10_000}).encode()
 
-    assert ask(Settings(), "/v1/completions", body)[0] == 400
+    assert ask(Settings(), "/v1/completions", many)[0] == 400
 
 
 def test_a_body_passes_unchanged() -> None:
@@ -183,7 +192,7 @@ def test_a_client_that_leaves_early_gets_no_answer() -> None:
         raise AssertionError
 
     scope = {"type": "http", "method": "POST", "path": CHAT, "headers": []}
-    asyncio.run(Guard(served, Settings(), Drain(1))(scope, receive, send))
+    asyncio.run(Guard(served, Settings(), Drain(1), templates=False)(scope, receive, send))
 
     assert served.bodies == []
 
@@ -197,9 +206,9 @@ def test_a_websocket_is_refused() -> None:
         await asyncio.sleep(0)
         sent.append(message)
 
-    guard = Guard(served, Settings(), Drain(1))
-    asyncio.run(guard({"type": "websocket", "path": "/v1/realtime"}, None, send))  # type: ignore[arg-type]
-    asyncio.run(guard({"type": "webtransport"}, None, send))  # type: ignore[arg-type]
+    guard = Guard(served, Settings(), Drain(1), templates=False)
+    asyncio.run(guard({"type": "websocket", "path": "/v1/realtime"}, never, send))
+    asyncio.run(guard({"type": "webtransport"}, never, send))
 
     assert sent == [{"type": "websocket.close", "code": 1008}]
     assert served.scopes == []
@@ -209,9 +218,18 @@ def test_the_lifespan_passes() -> None:
     """The gate behind the guard lives on it."""
     served = Served()
 
-    asyncio.run(Guard(served, Settings(), Drain(1))({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    async def send(_message: Message) -> None:
+        raise AssertionError
+
+    guard = Guard(served, Settings(), Drain(1), templates=False)
+    asyncio.run(guard({"type": "lifespan"}, never, send))
 
     assert served.scopes == ["lifespan"]
+
+
+async def never() -> Message:
+    """Give nothing: what is refused unseen is not read either."""
+    raise AssertionError
 
 
 class Slow:
@@ -240,7 +258,9 @@ def cut(slow: Slow) -> tuple[int, dict[bytes, bytes], bytes]:
 
     async def run() -> tuple[int, dict[bytes, bytes], bytes]:
         drain = Drain(1)
-        asked = asyncio.create_task(_ask(Guard(slow, Settings(), drain), CHAT, b"{}"))
+        asked = asyncio.create_task(
+            _ask(Guard(slow, Settings(), drain, templates=False), CHAT, b"{}")
+        )
         while not drain.flights:  # noqa: ASYNC110 - nothing tells that a request is in flight
             await asyncio.sleep(0)
         await asyncio.sleep(0.01)
@@ -257,9 +277,9 @@ def cut(slow: Slow) -> tuple[int, dict[bytes, bytes], bytes]:
 def test_a_cut_stream_ends_with_an_error_event() -> None:
     """The client learns that the answer is not whole."""
     slow = Slow(b"text/event-stream; charset=utf-8")
-    status, _, body = cut(slow)
+    status, _, answer = cut(slow)
 
-    events = body.decode().split("\n\n")
+    events = answer.decode().split("\n\n")
     assert (status, events[0], events[-2]) == (200, "data: 1", "data: [DONE]")
     assert json.loads(events[1].removeprefix("data: "))["error"]["code"] == 503
     assert "shutting down" in events[1]
@@ -268,10 +288,10 @@ def test_a_cut_stream_ends_with_an_error_event() -> None:
 
 def test_a_cut_request_without_answer_is_told_to_retry() -> None:
     """503 with Retry-After sends the client to another instance."""
-    status, headers, body = cut(Slow(None))
+    status, headers, answer = cut(Slow(None))
 
     assert (status, headers[b"retry-after"]) == (503, b"1")
-    assert b"shutting down" in body
+    assert b"shutting down" in answer
 
 
 def test_a_cut_plain_answer_just_ends() -> None:
@@ -279,12 +299,90 @@ def test_a_cut_plain_answer_just_ends() -> None:
     assert cut(Slow(b"application/json"))[2] == b"data: 1\n\n"
 
 
+def test_a_probe_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body sent to /ping is never awaited, and a full queue does not fail a probe."""
+    monkeypatch.setattr(Drain, "begun", True, raising=False)
+    full = Settings(max_queue=1, api_key=Secret(KEY))
+
+    status, served = ask(full, "/ping", b"x" * 100)
+
+    assert (status, served.bodies) == (200, [b""])
+
+
+def test_a_body_that_never_comes_whole_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow client gets 408 and holds no place meanwhile."""
+    monkeypatch.setattr(body, "READ_SECONDS", 0.05)
+    drain = Drain(1)
+    guard = Guard(Served(), Settings(), drain, templates=False)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        assert not drain.flights
+        await asyncio.sleep(1)
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        await asyncio.sleep(0)
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": []}
+    asyncio.run(guard(scope, receive, send))
+
+    assert sent[0]["status"] == 408
+
+
+def test_unfinished_bodies_share_a_bound() -> None:
+    """Many large uploads at once do not fill the memory: the last ones are told to retry."""
+
+    async def run() -> list[int]:
+        guard = Guard(Served(), Settings(max_body_bytes=10), Drain(1), templates=False)
+        waiting = asyncio.Event()
+
+        async def slow() -> int:
+            sent: list[Message] = []
+            pieces = [{"type": "http.request", "body": b"x" * 10, "more_body": True}]
+
+            async def receive() -> Message:
+                if pieces:
+                    return pieces.pop()
+                await waiting.wait()
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            async def send(message: Message) -> None:
+                await asyncio.sleep(0)
+                sent.append(message)
+
+            scope = {"type": "http", "method": "POST", "path": CHAT, "headers": []}
+            await guard(scope, receive, send)
+            status: int = sent[0]["status"]
+            return status
+
+        tasks = [asyncio.create_task(slow()) for _ in range(10)]
+        await asyncio.sleep(0.01)
+        waiting.set()
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(run()) == [200] * 8 + [503] * 2
+
+
+def test_while_draining_new_requests_are_told_so() -> None:
+    """Not that the queue is full, which it is not."""
+    drain = Drain(1)
+    drain.begun = True
+    guard = Guard(Served(), Settings(), drain, templates=False)
+
+    status, headers, answer = asyncio.run(_ask(guard, CHAT, b"{}"))
+
+    assert (status, headers[b"connection"]) == (503, b"close")
+    assert b"shutting down" in answer
+
+
 def test_past_the_queue_bound_clients_are_told_to_retry() -> None:
     """MAX_QUEUE requests may be in flight; the next one gets 503 with Retry-After."""
 
     async def run() -> tuple[int, dict[bytes, bytes], bytes]:
         drain = Drain(1)
-        guard = Guard(Slow(None), Settings(max_queue=2), drain)
+        guard = Guard(Slow(None), Settings(max_queue=2), drain, templates=False)
         waiting = [asyncio.create_task(_ask(guard, CHAT, b"{}")) for _ in range(2)]
         while len(drain.flights) < 2:  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0)
@@ -295,10 +393,10 @@ def test_past_the_queue_bound_clients_are_told_to_retry() -> None:
         assert not drain.flights
         return answer
 
-    status, headers, body = asyncio.run(run())
+    status, headers, answer = asyncio.run(run())
 
     assert (status, headers[b"retry-after"]) == (503, b"1")
-    assert b"MAX_QUEUE" in body
+    assert b"MAX_QUEUE" in answer
 
 
 def test_a_timeout_of_the_application_stays_its_own() -> None:
@@ -309,4 +407,4 @@ def test_a_timeout_of_the_application_stays_its_own() -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        asyncio.run(_ask(Guard(times_out, Settings(), Drain(1)), CHAT, b"{}"))
+        asyncio.run(_ask(Guard(times_out, Settings(), Drain(1), templates=False), CHAT, b"{}"))

@@ -63,6 +63,36 @@ def test_missing_files_are_named(tmp_path: Path, missing: str, told: str) -> Non
     assert told in model.problems(folder)[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.json", "{"),
+        ("config.json", '{"vocab_size": null}'),
+        ("config.json", "[]"),
+        ("tokenizer_config.json", "{"),
+    ],
+)
+def test_a_broken_configuration_is_named(tmp_path: Path, name: str, text: str) -> None:
+    """A file cut short is a problem to read about, not a traceback."""
+    folder = write_model(tmp_path / "m")
+    (folder / name).write_text(text)
+
+    (problem,) = model.problems(folder)
+
+    assert f"the configuration in {folder} cannot be read" in problem
+
+
+def test_a_dangling_link_is_named(tmp_path: Path) -> None:
+    """A copied Hub cache leaves links to files that are not there."""
+    folder = write_model(tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("nowhere")
+
+    (problem,) = model.problems(folder)
+
+    assert problem.endswith("cannot be read: No such file or directory")
+
+
 @pytest.mark.parametrize("name", ["chat_template.jinja", "chat_template.json"])
 def test_a_template_in_a_file_of_its_own_is_found(tmp_path: Path, name: str) -> None:
     """transformers reads a template from three places."""

@@ -88,6 +88,21 @@ def test_a_model_without_template_gets_no_chat() -> None:
     assert all(request.path == plan.COMPLETIONS for request in requests(wanted))
 
 
+def test_a_server_of_embeddings_gets_nothing() -> None:
+    """Each kind is left out by its route, none is sent to fail."""
+    wanted = plan.plan(dataclasses.replace(SERVED, routes={"/v1/embeddings"}), LENGTHS)
+
+    assert wanted.steps == ()
+    assert wanted.left_out["chat"] == "this server has no route /v1/chat/completions"
+
+
+def test_a_short_queue_is_not_overrun() -> None:
+    """MAX_QUEUE=2 would turn the third of three requests away."""
+    wanted = plan.plan(dataclasses.replace(SERVED, max_queue=2), LENGTHS)
+
+    assert wanted.left_out == {"3 at once": "MAX_QUEUE is 2"}
+
+
 def test_a_lower_bound_of_logprobs_is_kept_to() -> None:
     """--max-logprobs 4 makes vLLM refuse more, which must not fail the start."""
     few = dataclasses.replace(SERVED, max_logprobs=4)
@@ -108,7 +123,9 @@ def test_a_release_without_responses_gets_none() -> None:
     """0.9.0 has no such route."""
     old = dataclasses.replace(SERVED, routes={plan.CHAT, plan.COMPLETIONS})
 
-    assert plan.plan(old, LENGTHS).left_out == {"responses": "this release has no such route"}
+    assert plan.plan(old, LENGTHS).left_out == {
+        "responses": "this server has no route /v1/responses"
+    }
 
 
 @given(

@@ -84,13 +84,12 @@ def test_prompts_are_logged_by_default_where_the_row_says_so(release: str) -> No
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_the_server_is_in_the_state_where_the_row_says_so(release: str) -> None:
-    """Elsewhere uvicorn's own handler leads to it, which NoSignalServer would not install."""
+def test_the_server_can_be_found(release: str) -> None:
+    """It is in the state, or uvicorn's own handler leads to it (NoSignalServer installs none)."""
     source = text(release, "entrypoints/launcher.py")
     source += text(release, "entrypoints/launchers/launcher.py")
     kept = "app.state.server = server" in source
 
-    assert vllm.SERVER_IN_STATE.covers(vllm.parse_version(release)) is kept
     assert kept or "NoSignalServer" not in source
 
 

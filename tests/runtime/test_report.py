@@ -35,9 +35,15 @@ def test_a_skipped_warmup_is_said() -> None:
 
 def test_arguments_that_speak_of_secrets_are_hidden() -> None:
     """Flags stay readable, their secret values do not."""
-    given = ["--hf-token", "canary", "--api-key=canary", "--seed", "1", "--ssl-keyfile", "--x"]
+    given = ["--hf-token", "canary", "--hf-tok", "canary", "--api-key=canary", "--seed", "1"]
+    given += ["--loader", '{"aws_secret_key": "canary", "n": 1}', "--trace", "https://u:canary@h/p"]
+    harmless = ["--max-num-batched-tokens", "512", "--tokenizer", "t", "--ssl-keyfile", "f"]
 
-    assert redacted(given) == ["--hf-token", "***", "--api-key=***", *given[3:]]
+    shown = redacted([*given, *harmless])
+
+    assert "canary" not in " ".join(shown)
+    assert shown[8] == '{"aws_secret_key": ***, "n": 1}'
+    assert shown[len(given) :] == harmless
 
 
 def test_the_process_knows_its_age() -> None:

@@ -22,55 +22,32 @@ def test_empty_text_counts_as_unset() -> None:
     assert settings.parse({"MAX_MODEL_LEN": "", "PORT": ""}) == settings.Settings()
 
 
-def test_every_setting_is_read() -> None:
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("MODEL_NAME", "org/name", "model_name", "org/name"),
+        ("HF_HOME", "/data", "hf_home", Path("/data")),
+        ("HOST", "127.0.0.1", "host", "127.0.0.1"),
+        ("PORT", "9000", "port", 9000),
+        ("MAX_MODEL_LEN", "4096", "max_model_len", 4096),
+        ("DTYPE", "float32", "dtype", "float32"),
+        ("VLLM_TORCH_COMPILE_LEVEL", "3", "compile_level", 3),
+        ("MAX_NUM_SEQS", "16", "max_num_seqs", 16),
+        ("GPU_MEMORY_UTILIZATION", "0.5", "gpu_memory_utilization", 0.5),
+        ("SKIP_PREWARM", "1", "skip_prewarm", True),
+        ("PREWARM_LENGTHS", "128, 7", "prewarm_lengths", (128, 7)),
+        ("START_TIMEOUT", "300", "start_timeout", 300),
+        ("PREWARM_TIMEOUT", "12.5", "prewarm_timeout", 12.5),
+        ("SHUTDOWN_TIMEOUT", "0", "shutdown_timeout", 0),
+        ("MAX_BODY_BYTES", "10", "max_body_bytes", 10),
+        ("MAX_QUEUE", "11", "max_queue", 11),
+        ("MAX_N", "12", "max_n", 12),
+        ("ALLOW_ROUTES", "/tokenize,/x", "allow_routes", ("/tokenize", "/x")),
+    ],
+)
+def test_every_setting_is_read(name: str, text: str, field: str, value: object) -> None:
     """Each name of the table reaches its field."""
-    read = settings.parse(
-        {
-            "MODEL_NAME": "org/name",
-            "HF_HOME": "/data",
-            "HOST": "127.0.0.1",
-            "PORT": "9000",
-            "MAX_MODEL_LEN": "4096",
-            "DTYPE": "float32",
-            "VLLM_TORCH_COMPILE_LEVEL": "3",
-            "MAX_NUM_SEQS": "16",
-            "GPU_MEMORY_UTILIZATION": "0.5",
-            "SKIP_PREWARM": "1",
-            "PREWARM_LENGTHS": "128, 7",
-            "START_TIMEOUT": "300",
-            "PREWARM_TIMEOUT": "12.5",
-            "SHUTDOWN_TIMEOUT": "0",
-            "MAX_BODY_BYTES": "10",
-            "MAX_QUEUE": "11",
-            "MAX_N": "12",
-            "ALLOW_ROUTES": "/tokenize,/x",
-            "VLLM_API_KEY": "k",
-        }
-    )
-
-    assert read.api_key is not None
-    assert read.api_key.reveal() == "k"
-    assert read == settings.Settings(
-        model_name="org/name",
-        hf_home=Path("/data"),
-        host="127.0.0.1",
-        port=9000,
-        max_model_len=4096,
-        dtype="float32",
-        compile_level=3,
-        max_num_seqs=16,
-        gpu_memory_utilization=0.5,
-        skip_prewarm=True,
-        prewarm_lengths=(128, 7),
-        start_timeout=300,
-        prewarm_timeout=12.5,
-        shutdown_timeout=0,
-        max_body_bytes=10,
-        max_queue=11,
-        max_n=12,
-        allow_routes=("/tokenize", "/x"),
-        api_key=read.api_key,
-    )
+    assert getattr(settings.parse({name: text}), field) == value
 
 
 @pytest.mark.parametrize(
@@ -98,6 +75,7 @@ def test_every_setting_is_read() -> None:
         ("PREWARM_LENGTHS", "0"),
         ("START_TIMEOUT", "-1"),
         ("START_TIMEOUT", "inf"),
+        ("START_TIMEOUT", "1e300"),
         ("PREWARM_TIMEOUT", "0"),
         ("SHUTDOWN_TIMEOUT", "soon"),
         ("MAX_BODY_BYTES", "32MB"),
@@ -123,6 +101,23 @@ def test_all_problems_come_in_one_message() -> None:
     message = str(refused.value)
     assert len(refused.value.problems) == 3
     assert all(name in message for name in ("PORT=", "MAX_MODEL_LEN=", "PREWARM_LENGTHS="))
+
+
+@pytest.mark.parametrize("text", [" \n", "k\x00y", "schl\u00fcssel"])
+def test_a_key_that_no_client_can_send_is_refused_unseen(text: str) -> None:
+    """HTTP headers carry printable ASCII; the message does not show what was set."""
+    with pytest.raises(RefusedError) as refused:
+        settings.parse({"VLLM_API_KEY": text})
+
+    assert text not in str(refused.value)
+
+
+def test_a_keys_line_end_is_no_part_of_it() -> None:
+    """`echo key | base64` puts one into a Kubernetes Secret."""
+    key = settings.parse({"VLLM_API_KEY": "canary\n"}).api_key
+
+    assert key is not None
+    assert key.reveal() == "canary"
 
 
 def test_the_key_is_in_no_representation() -> None:

@@ -165,6 +165,13 @@ class Server:
         self._answers.append(answer)
         return answer
 
+    def status(self, path: str, body: object = None, **headers: str) -> int:
+        """Return the status of one request, whatever it is."""
+        try:
+            return self.open(path, body, 60, **headers).status
+        except urllib.error.HTTPError as error:
+            return error.code
+
 
 @contextlib.contextmanager
 def running(*arguments: Any, **options: Any) -> Iterator[Server]:

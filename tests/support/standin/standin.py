@@ -1,8 +1,9 @@
 """The stand-in engine and application behind a release's launcher.
 
 Variables: STANDIN_START (seconds that the engine takes to start), STANDIN_TOKEN (seconds a token),
-STANDIN_FAIL: "status" (warm-up chat answers 500), "hang" (never answers), "die" (the engine's
-process is killed by the first chat), "start" (the engine does not start).
+STANDIN_FAIL: "status" (warm-up chat answers 500), "hang" (never answers), "stubborn" (never answers
+and will not be cancelled), "block" (blocks the event loop), "die" (the engine's process is killed by
+the first chat, which then hangs), "start" (the engine does not start).
 """
 
 import argparse
@@ -66,12 +67,12 @@ def _engine_process():
 
 class Engine:
     def __init__(self):
-        time.sleep(float(os.environ.get("STANDIN_START", "0")))
         if os.environ.get("STANDIN_FAIL") == "start":
             raise RuntimeError("Engine core initialization failed")
         context = multiprocessing.get_context(os.environ["VLLM_WORKER_MULTIPROC_METHOD"])
         self.process = context.Process(target=_engine_process, name="EngineCore", daemon=True)
         self.process.start()
+        time.sleep(float(os.environ.get("STANDIN_START", "0")))
         self.vllm_config = types.SimpleNamespace(
             shutdown_timeout=0, parallel_config=types.SimpleNamespace(_api_process_rank=0)
         )
@@ -146,7 +147,14 @@ async def _answer(request: Request):
         await asyncio.sleep(3600)
     if fail == "die":
         engine.process.kill()
-        engine.process.join()
+        await asyncio.sleep(3600)
+    if fail == "block":
+        time.sleep(3600)
+    while fail == "stubborn":
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+    if body.get("prompt") == "block":
+        time.sleep(30)
     tokens = int(body.get("max_tokens", body.get("max_output_tokens", 1)))
     token = float(os.environ.get("STANDIN_TOKEN", "0.001"))
 
