@@ -1,9 +1,9 @@
-"""The weight layers: deterministic tars, one for each big file and one for all small ones.
+"""Layers: deterministic tars. Weights have one for each big file and one for all small ones.
 
-A layer is an uncompressed tar whose bytes follow from the model's name and its files alone:
+A layer is an uncompressed tar whose bytes follow from its files' names and contents alone:
 owner 0:0 without names, mode 0644 (folders 0755), time 0, paths in a fixed order, ended by two
 zero blocks. Folders are listed because some engines make a missing parent unreadable for
-anyone but root; none of these folders belongs to a base.
+anyone but root; those that belong to the base are not, since a layer would change them.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 MODELS = PurePosixPath("model-cache/models")  # HF_HOME is /model-cache in the image
+OF_THE_BASE = frozenset({PurePosixPath(), PurePosixPath("opt")})  # folders that every base has
 BLOCK = 512  # bytes
 END = bytes(2 * BLOCK)
 READ = 4 * 2**20  # bytes read at a time
@@ -42,23 +43,35 @@ def split(entries: Iterable[Entry]) -> list[list[Entry]]:
 
 
 def size(model: str, entries: Sequence[Entry]) -> int:
-    """Give the size of the layer in bytes, without reading a file."""
-    heads = sum(len(head) for head in _folders(model, entries))
-    files = sum(len(_head(model, entry)) + entry.size + _padding(entry.size) for entry in entries)
-    return heads + files + len(END)
+    """Give the size of a weight layer in bytes, without reading a file."""
+    return packed_size(MODELS / model, entries)
 
 
 def stream(model: str, entries: Sequence[Entry], folder: Path) -> Iterator[bytes | memoryview]:
-    """Yield the layer's bytes, reading the files below `folder`.
+    """Yield a weight layer's bytes; see `pack`."""
+    return pack(MODELS / model, entries, folder)
+
+
+def packed_size(home: PurePosixPath, entries: Sequence[Entry]) -> int:
+    """Give the size of any layer in bytes, without reading a file."""
+    heads = sum(len(head) for head in _folders(home, entries))
+    files = sum(len(_head(home, entry)) + entry.size + _padding(entry.size) for entry in entries)
+    return heads + files + len(END)
+
+
+def pack(
+    home: PurePosixPath, entries: Sequence[Entry], folder: Path
+) -> Iterator[bytes | memoryview]:
+    """Yield a layer's bytes: the files below `folder`, as they lie below `home` in the image.
 
     A yielded memoryview is valid until the next one is asked for.
 
     Raises:
         ValueError: A file in `folder` has another size than its entry.
     """
-    yield from _folders(model, entries)
+    yield from _folders(home, entries)
     for entry in entries:
-        yield _head(model, entry)
+        yield _head(home, entry)
         with (folder / entry.path).open("rb", buffering=0) as file:
             yield from _content(file, entry)
         yield bytes(_padding(entry.size))
@@ -95,18 +108,17 @@ def _padding(length: int) -> int:
     return -length % BLOCK
 
 
-def _folders(model: str, entries: Sequence[Entry]) -> Iterator[bytes]:
+def _folders(home: PurePosixPath, entries: Sequence[Entry]) -> Iterator[bytes]:
     """Yield the header of each folder above the files, outermost first."""
-    homes = {MODELS / model / entry.path for entry in entries}
-    folders = {parent for home in homes for parent in home.parents if parent != PurePosixPath()}
-    for folder in sorted(folders):
+    folders = {parent for entry in entries for parent in (home / entry.path).parents}
+    for folder in sorted(folders - OF_THE_BASE):
         info = tarfile.TarInfo(f"{folder}/")
         info.type, info.mode = tarfile.DIRTYPE, 0o755
         yield _buffer(info)
 
 
-def _head(model: str, entry: Entry) -> bytes:
-    info = tarfile.TarInfo(str(MODELS / model / entry.path))
+def _head(home: PurePosixPath, entry: Entry) -> bytes:
+    info = tarfile.TarInfo(str(home / entry.path))
     info.size, info.mode = entry.size, 0o644
     return _buffer(info)
 
