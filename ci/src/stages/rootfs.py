@@ -1,0 +1,131 @@
+"""The tree: everything of ours that the image holds, as plain files where they will lie.
+
+OUT/model-cache/models/NAME/   the lock's files
+OUT/opt/prewarm/runtime/       the runtime package, its modules only
+OUT/opt/prewarm/compile-cache/ what `bake` kept, if there is any
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages import compile_cache, disk, layer, output, verify
+from stages.errors import IntegrityError, UsageError
+from stages.image import CACHE, RUNTIME
+from stages.lockfile import File, Lock
+from stages.stop import Stop
+
+MODE = 0o644  # of every file in the image
+MAIN = "__main__.py"  # what makes a package one that can be run
+_WEIGHTS = "--weights takes the folder that `download` filled for this lock"
+_ROOTFS = "--rootfs takes the folder that `rootfs` wrote for this lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """A tree that has been checked: its folder, the runtime's modules, the cache's files."""
+
+    folder: Path
+    runtime: tuple[layer.Entry, ...]
+    cache: tuple[File, ...]
+
+
+def make(
+    lock: Lock, *, weights: Path, runtime: Path, cache: Path | None, out: Path, stop: Stop
+) -> Tree:
+    """Write the tree into an empty folder: second names of the files where that can be, or copies.
+
+    Raises:
+        IntegrityError: Weights or cache are not what they should be; `out` is left empty.
+        UsageError: `runtime` is not the runtime package.
+        StorageError: `out` is not empty or cannot be written.
+    """
+    output.check(out)
+    modules = _modules(runtime)
+    files = compile_cache.read(cache, stop) if cache else ()
+    home = layer.MODELS / lock.model.name
+    if not disk.same_device(weights, out):
+        disk.check([disk.Need(out, lock.model.size)])
+    with output.filling(out):
+        for file in lock.model.files:
+            source = weights / file.path
+            verify.check(file, source, stop=stop, advice=_WEIGHTS)
+            _place(source, out / home / file.path)
+        for module in modules:
+            _place(runtime / module, out / RUNTIME / module, link=False)
+        for file in files:
+            _place((cache or out) / file.path, out / CACHE / file.path, link=False)
+        _date(out)
+        return read(lock, out, stop)
+
+
+def read(lock: Lock, folder: Path, stop: Stop) -> Tree:
+    """Check that a tree holds exactly what the image will; the weights by their sizes only.
+
+    Raises:
+        IntegrityError: Something is absent, differs, or does not belong there.
+    """
+    there = set(verify.files_below(folder))
+    home = layer.MODELS / lock.model.name
+    for file in lock.model.files:
+        path = str(home / file.path)
+        size = (folder / path).stat().st_size if path in there else None
+        if size != file.size:
+            seen = "absent" if size is None else f"{size} bytes long"
+            raise IntegrityError(
+                f"{folder / path} is {seen}, the lock says {file.size} bytes. {_ROOTFS}"
+            )
+    weights = {str(home / file.path) for file in lock.model.files}
+    modules = {path for path in there if path.startswith(f"{RUNTIME}/") and path.endswith(".py")}
+    cached = {path for path in there if path.startswith(f"{CACHE}/")}
+    if other := sorted(there - weights - modules - cached):
+        raise IntegrityError(f"{folder} holds {other[0]}, which no image should. {_ROOTFS}")
+    if f"{RUNTIME}/{MAIN}" not in modules:
+        raise IntegrityError(f"{folder} holds no {RUNTIME}/{MAIN}. {_ROOTFS}")
+    return Tree(
+        folder=folder,
+        runtime=tuple(
+            layer.Entry(path=path.removeprefix(f"{RUNTIME}/"), size=(folder / path).stat().st_size)
+            for path in sorted(modules)
+        ),
+        cache=compile_cache.read(folder / CACHE, stop) if cached else (),
+    )
+
+
+def _modules(runtime: Path) -> list[str]:
+    """List the package's modules; what Python left beside them is not part of it.
+
+    Raises:
+        UsageError: The folder is no package that can be run.
+    """
+    if not (runtime / MAIN).is_file():
+        raise UsageError(f"--runtime: {runtime} holds no {MAIN}; expected the runtime package")
+    return [path for path in verify.files_below(runtime) if path.endswith(".py")]
+
+
+def _place(source: Path, target: Path, *, link: bool = True) -> None:
+    """Put a file at its name in the tree, without changing the one that was given."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if link and _is_plain(source):
+        with contextlib.suppress(OSError):
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)
+    target.chmod(MODE)
+    os.utime(target, (0, 0))
+
+
+def _is_plain(source: Path) -> bool:
+    """Whether a second name has the mode and time that the tree wants, as `download` writes."""
+    found = source.lstat()
+    return found.st_mode == stat.S_IFREG | MODE and found.st_mtime_ns == 0
+
+
+def _date(out: Path) -> None:
+    """Give every folder the mode and time that it has in a layer."""
+    for folder in (*(found for found in out.rglob("*") if found.is_dir()), out):
+        folder.chmod(0o755)
+        os.utime(folder, (0, 0))
