@@ -13,18 +13,27 @@ from functools import partial
 import anyio
 from anyio.to_thread import run_sync
 
-from stages import lockfile, progress, settings
-from stages.arguments import DownloadArguments, LockArguments, parse
+from stages import base, lockfile, output, progress, reference, rootfs, settings, thin
+from stages.arguments import (
+    Arguments,
+    DownloadArguments,
+    ImageArguments,
+    LockArguments,
+    RootfsArguments,
+    parse,
+)
 from stages.cache import Cache
 from stages.companion import accompanied
 from stages.download import Download
 from stages.errors import LockError, StagesError
 from stages.hub import Hub, open_client
+from stages.image import Provenance
 from stages.lock import Locked, Locker, with_digests, with_known_digests, write
 from stages.registry import Registry
 from stages.settings import Settings
 from stages.stop import Stop
 
+Verb = Callable[[], Coroutine[object, object, None]]
 EXPECTED = 2  # exit code of a failure that its message explains
 
 
@@ -32,13 +41,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one verb and give the exit code."""
     stop = Stop()
     try:
-        arguments = parse(argv)
-        found = settings.parse(environ, token_file=arguments.token_file)
-        verb = (
-            partial(_lock, arguments, found)
-            if isinstance(arguments, LockArguments)
-            else partial(_download, arguments, found, stop)
-        )
+        verb = _verb(parse(argv), environ, stop)
         received = anyio.run(_until_signalled, verb, stop)
     except StagesError as error:
         sys.stderr.write(f"stages: {error}\n")
@@ -50,9 +53,19 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
-async def _until_signalled(
-    verb: Callable[[], Coroutine[object, object, None]], stop: Stop
-) -> signal.Signals | None:
+def _verb(arguments: Arguments, environ: Mapping[str, str], stop: Stop) -> Verb:
+    """Choose what to run, once all of the environment that it needs has been read."""
+    if isinstance(arguments, RootfsArguments):
+        return partial(_rootfs, arguments, stop)
+    if isinstance(arguments, ImageArguments):
+        return partial(_image, arguments, settings.created(environ, arguments.created), stop)
+    found = settings.parse(environ, token_file=arguments.token_file)
+    if isinstance(arguments, LockArguments):
+        return partial(_lock, arguments, found)
+    return partial(_download, arguments, found, stop)
+
+
+async def _until_signalled(verb: Verb, stop: Stop) -> signal.Signals | None:
     """Run a verb; on SIGINT or SIGTERM stop it, and give the signal."""
     received: list[signal.Signals] = []
 
@@ -120,6 +133,47 @@ async def _download(arguments: DownloadArguments, found: Settings, stop: Stop) -
         f"wrote {arguments.out}: {len(model.files)} files, {progress.size(model.size)} of "
         f"{model.name} at {model.commit}; {progress.size(fetched)} had to be fetched\n"
     )
+
+
+async def _rootfs(arguments: RootfsArguments, stop: Stop) -> None:
+    lock = lockfile.read(arguments.lock)
+    make = partial(
+        rootfs.make,
+        lock,
+        weights=arguments.weights,
+        runtime=arguments.runtime,
+        cache=arguments.compile_cache,
+        out=arguments.out,
+        stop=stop,
+    )
+    tree = await run_sync(make)
+    cache = f", {len(tree.cache)} of compile cache" if tree.cache else ""
+    sys.stdout.write(
+        f"wrote {arguments.out}: {len(lock.model.files)} files of {lock.model.name}, "
+        f"{len(tree.runtime)} of the runtime{cache}\n"
+    )
+
+
+async def _image(arguments: ImageArguments, created: int, stop: Stop) -> None:
+    lock = lockfile.read(arguments.lock)
+    place = arguments.base or reference.parse(lock.base.image)
+    if text := thin.warning(lock):
+        sys.stderr.write(f"stages: warning: {text}\n")
+    output.check(arguments.out)
+    with open_client() as client:
+        source = base.find(place, locked=lock.base, registry=Registry(client))
+        under = await run_sync(base.read, source, lock.base.digest, abandon_on_cancel=True)
+    provenance = Provenance(
+        created=created,
+        revision=arguments.revision,
+        source=arguments.source,
+        version=arguments.version,
+    )
+    image = thin.Thin(
+        lock=lock, under=under, provenance=provenance, ref_name=arguments.ref_name, stop=stop
+    )
+    digest = await run_sync(image.make, arguments.rootfs, arguments.out)
+    sys.stdout.write(f"{digest}\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The command line of `python -m stages`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +13,9 @@ from stages.names import model_problem, revision_problem
 from stages.progress import Mode
 
 LOCK = Path("model.lock.json")
+RUNTIME = Path("runtime")
+LAYOUT = "oci:"  # before the folder of an OCI image layout
+LONGEST_SAID = 1024  # characters of a label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,40 @@ class DownloadArguments:
     token_file: Path | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class RootfsArguments:
+    """What `rootfs` was asked: `compile_cache` is None without one."""
+
+    lock: Path
+    weights: Path
+    runtime: Path
+    compile_cache: Path | None
+    out: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageArguments:
+    """What `image` was asked.
+
+    Attributes:
+        base: Where the lock's base is read: a repository or an OCI image layout; None where the
+            lock says.
+    """
+
+    lock: Path
+    rootfs: Path
+    base: reference.Reference | Path | None
+    created: str | None
+    revision: str | None
+    source: str | None
+    version: str | None
+    ref_name: str | None
+    out: Path
+
+
+Arguments = LockArguments | DownloadArguments | RootfsArguments | ImageArguments
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that leaves the message and the exit to the caller."""
 
@@ -46,26 +83,20 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}. `{self.prog} --help` shows what it takes")
 
 
-def parse(argv: Sequence[str]) -> LockArguments | DownloadArguments:
+def parse(argv: Sequence[str]) -> Arguments:
     """Read the command line.
 
     Raises:
         UsageError: It lacks something, or holds what no verb takes; lists every problem.
     """
     found = _parser().parse_args(argv)
-    if found.verb == "download":
-        return DownloadArguments(
-            lock=found.lock,
-            cache=found.cache,
-            out=found.out,
-            progress=Mode(found.progress),
-            token_file=found.token_file,
-        )
+    read: Callable[[argparse.Namespace], Arguments] = found.read
+    return read(found)
+
+
+def _read_lock(found: argparse.Namespace) -> LockArguments:
     problems = [model_problem(found.model), revision_problem(found.revision)]
-    try:
-        base = reference.parse(found.base)
-    except ValueError as error:
-        problems.append(f"--base: {error}")
+    base = _base(found.base, problems)
     if wrong := [problem for problem in problems if problem]:
         raise UsageError("; ".join(wrong))
     return LockArguments(
@@ -78,22 +109,78 @@ def parse(argv: Sequence[str]) -> LockArguments | DownloadArguments:
     )
 
 
+def _read_download(found: argparse.Namespace) -> DownloadArguments:
+    return DownloadArguments(
+        lock=found.lock,
+        cache=found.cache,
+        out=found.out,
+        progress=Mode(found.progress),
+        token_file=found.token_file,
+    )
+
+
+def _read_rootfs(found: argparse.Namespace) -> RootfsArguments:
+    return RootfsArguments(
+        lock=found.lock,
+        weights=found.weights,
+        runtime=found.runtime,
+        compile_cache=found.compile_cache,
+        out=found.out,
+    )
+
+
+def _read_image(found: argparse.Namespace) -> ImageArguments:
+    said = {name: getattr(found, name) for name in ("revision", "source", "version", "ref_name")}
+    problems: list[str | None] = [
+        f"--{name.replace('_', '-')} is {text[:100]!a}, expected one line of text"
+        for name, text in said.items()
+        if text is not None and not (0 < len(text) <= LONGEST_SAID and text.isprintable())
+    ]
+    base: reference.Reference | Path | None = None
+    if found.base is not None and found.base.startswith(LAYOUT):
+        base = Path(found.base.removeprefix(LAYOUT))
+    elif found.base is not None:
+        base = _base(found.base, problems)
+    if wrong := [problem for problem in problems if problem]:
+        raise UsageError("; ".join(wrong))
+    return ImageArguments(
+        lock=found.lock,
+        rootfs=found.rootfs,
+        base=base,
+        created=found.created,
+        out=found.out,
+        **said,
+    )
+
+
+def _base(text: str, problems: list[str | None]) -> reference.Reference:
+    """Read a base's name; one with a problem gives the default, which nobody will use."""
+    try:
+        return reference.parse(text)
+    except ValueError as error:
+        problems.append(f"--base: {error}")
+        return reference.parse(DEFAULT_BASE)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m stages", description=__doc__, allow_abbrev=False)
     parser.description = "Turn a Hugging Face model into a vLLM image, stage by stage."
     parser.epilog = (
         "environment: HF_ENDPOINT (the Hub's address), HF_TOKEN or HF_TOKEN_PATH (the token), "
-        "NO_COLOR"
+        "NO_COLOR, SOURCE_DATE_EPOCH"
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _add_lock(verbs)
     _add_download(verbs)
+    _add_rootfs(verbs)
+    _add_image(verbs)
     return parser
 
 
 def _add_lock(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     what = "Write down a model and a base image to the byte: commit, files, digests."
     lock = verbs.add_parser("lock", help=what, description=what, allow_abbrev=False)
+    lock.set_defaults(read=_read_lock)
     lock.add_argument("model", metavar="MODEL", help="OWNER/NAME on the Hub")
     lock.add_argument(
         "--revision", default="main", metavar="REF", help="branch, tag or commit [main]"
@@ -117,6 +204,7 @@ def _add_lock(verbs: "argparse._SubParsersAction[_Parser]") -> None:
 def _add_download(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     what = "Fetch exactly the lock's files, verified; a broken run goes on where it ended."
     download = verbs.add_parser("download", help=what, description=what, allow_abbrev=False)
+    download.set_defaults(read=_read_download)
     download.add_argument("--lock", type=Path, default=LOCK, metavar="FILE", help=f"[{LOCK}]")
     download.add_argument(
         "--cache", type=Path, required=True, metavar="DIR", help="keeps bytes between runs"
@@ -128,6 +216,60 @@ def _add_download(verbs: "argparse._SubParsersAction[_Parser]") -> None:
         "--progress", choices=[mode.value for mode in Mode], default="auto", help="[auto]"
     )
     _add_token(download)
+
+
+def _add_rootfs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
+    what = "Write one tree with all that the image adds to its base, verified."
+    rootfs = verbs.add_parser("rootfs", help=what, description=what, allow_abbrev=False)
+    rootfs.set_defaults(read=_read_rootfs)
+    rootfs.add_argument("--lock", type=Path, default=LOCK, metavar="FILE", help=f"[{LOCK}]")
+    rootfs.add_argument(
+        "--weights",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder that `download` filled",
+    )
+    rootfs.add_argument(
+        "--runtime",
+        type=Path,
+        default=RUNTIME,
+        metavar="DIR",
+        help=f"the runtime package [{RUNTIME}]",
+    )
+    rootfs.add_argument(
+        "--compile-cache", type=Path, metavar="DIR", help="the folder that `bake` wrote [none]"
+    )
+    rootfs.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="an empty folder, or none yet"
+    )
+
+
+def _add_image(verbs: "argparse._SubParsersAction[_Parser]") -> None:
+    what = "Make an OCI image layout of our layers over the lock's base, which is not fetched."
+    image = verbs.add_parser("image", help=what, description=what, allow_abbrev=False)
+    image.set_defaults(read=_read_image)
+    image.add_argument("--lock", type=Path, default=LOCK, metavar="FILE", help=f"[{LOCK}]")
+    image.add_argument(
+        "--rootfs", type=Path, required=True, metavar="DIR", help="the tree that `rootfs` wrote"
+    )
+    image.add_argument(
+        "--base",
+        metavar="PLACE",
+        help="where to read the lock's base: HOST/REPOSITORY, or oci:DIR [where the lock says]",
+    )
+    image.add_argument(
+        "--created",
+        metavar="TIME",
+        help="seconds since 1970, or like 2026-01-31T12:00:00Z [SOURCE_DATE_EPOCH, else 0]",
+    )
+    image.add_argument("--revision", metavar="COMMIT", help="commit of the sources, for a label")
+    image.add_argument("--source", metavar="URL", help="address of the sources, for a label")
+    image.add_argument("--version", metavar="TEXT", help="version of the image, for a label")
+    image.add_argument("--ref-name", metavar="NAME", help="name of the image in the layout")
+    image.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="an empty folder, or none yet"
+    )
 
 
 def _add_token(verb: _Parser) -> None:

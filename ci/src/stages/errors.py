@@ -30,7 +30,7 @@ class UnsafeError(StagesError):
 
 
 class UnsuitableError(StagesError):
-    """A repository holds no model that can be served from safetensors."""
+    """A repository holds no model that can be served from safetensors, or no base to stand on."""
 
 
 class IntegrityError(StagesError):

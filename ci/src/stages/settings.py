@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from stages.errors import UsageError
@@ -11,6 +12,9 @@ from stages.secret import Secret
 
 HUB = "https://huggingface.co"
 LARGEST_TOKEN = 4096  # bytes
+TIME = "%Y-%m-%dT%H:%M:%S"
+LAST = 253402300799  # seconds; the end of the year 9999
+LONGEST_TIME = 20  # digits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,33 @@ def parse(environ: Mapping[str, str], *, token_file: Path | None = None) -> Sett
         colour=not environ.get("NO_COLOR"),
         terminal=environ.get("TERM") != "dumb",
     )
+
+
+def created(environ: Mapping[str, str], argument: str | None) -> int:
+    """Read when an image shall say that it was made, in seconds since 1970; 0 when nobody says.
+
+    Args:
+        environ: May hold SOURCE_DATE_EPOCH. See https://reproducible-builds.org/specs/source-date-epoch/
+        argument: Goes before the environment: seconds, or a time like 2026-01-31T12:00:00Z.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    name = "--created" if argument is not None else "SOURCE_DATE_EPOCH"
+    text = argument if argument is not None else environ.get("SOURCE_DATE_EPOCH") or "0"
+    try:
+        if text.isascii() and text.isdigit():
+            seconds = int(text[:LONGEST_TIME])
+        else:
+            seconds = int(datetime.strptime(text, f"{TIME}%z").timestamp())
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= LAST:
+        raise UsageError(
+            f"{name} is {text[:100]!a}, expected seconds since 1970 or a time like "
+            "2026-01-31T12:00:00Z"
+        )
+    return seconds
 
 
 def _endpoint(text: str, problems: list[str]) -> str:
