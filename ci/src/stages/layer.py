@@ -17,7 +17,7 @@ MODELS = PurePosixPath("model-cache/models")  # HF_HOME is /model-cache in the i
 OF_THE_BASE = frozenset({PurePosixPath(), PurePosixPath("opt")})  # folders that every base has
 BLOCK = 512  # bytes
 END = bytes(2 * BLOCK)
-READ = 4 * 2**20  # bytes read at a time
+READ = 2**20  # bytes read at a time
 MOST_WEIGHT_LAYERS = 40  # an image can have 127 layers, and bases bring up to 60
 
 

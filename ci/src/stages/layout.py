@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from stages.errors import StorageError
 from stages.stop import Stop
 
 VERSION = b'{"imageLayoutVersion":"1.0.0"}'
-APART = 2**16  # bytes from which hashing is worth a thread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +28,7 @@ class Layout:
     stop: Stop
 
     def add(self, pieces: Iterable[bytes | memoryview]) -> Blob:
-        """Write a blob under its digest, hashing the very bytes that are written, meanwhile.
+        """Write a blob under its digest, hashing the very bytes that are written.
 
         Raises:
             StorageError: The disk kept another number of bytes than it was given.
@@ -39,17 +37,14 @@ class Layout:
         blobs.mkdir(parents=True, exist_ok=True)
         temporary = blobs / f".{os.getpid()}"
         hasher, size = hashlib.sha256(), 0
-        with temporary.open("wb", buffering=0) as file, ThreadPoolExecutor(1) as beside:
+        # In one thread: pieces of 1 MiB are hashed and written while the processor's own cache
+        # holds them, which measured faster than handing them to a second thread.
+        with temporary.open("wb", buffering=0) as file:
             for piece in pieces:
                 self.stop.check()
+                hasher.update(piece)
                 size += len(piece)
-                if len(piece) < APART:
-                    hasher.update(piece)
-                    _write(file.fileno(), piece)
-                    continue
-                hashed = beside.submit(hasher.update, piece)
                 _write(file.fileno(), piece)
-                hashed.result()
         blob = Blob(digest=f"sha256:{hasher.hexdigest()}", size=size)
         if temporary.stat().st_size != size:
             raise StorageError(f"{self.folder}: {size} bytes were written, fewer were kept")
