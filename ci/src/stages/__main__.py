@@ -25,11 +25,14 @@ from stages.arguments import (
 from stages.cache import Cache
 from stages.companion import accompanied
 from stages.download import Download
-from stages.errors import LockError, StagesError
+from stages.errors import LeakError, LockError, StagesError
 from stages.hub import Hub, open_client
 from stages.image import Provenance
 from stages.lock import Locked, Locker, with_digests, with_known_digests, write
 from stages.registry import Registry
+from stages.scan import given, report
+from stages.scan import image as scanned
+from stages.scan.arguments import ScanArguments
 from stages.settings import Settings
 from stages.stop import Stop
 
@@ -55,6 +58,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _verb(arguments: Arguments, environ: Mapping[str, str], stop: Stop) -> Verb:
     """Choose what to run, once all of the environment that it needs has been read."""
+    if isinstance(arguments, ScanArguments):
+        return partial(run_sync, _scan, arguments, environ, abandon_on_cancel=True)
     if isinstance(arguments, RootfsArguments):
         return partial(_rootfs, arguments, stop)
     if isinstance(arguments, ImageArguments):
@@ -174,6 +179,24 @@ async def _image(arguments: ImageArguments, created: int, stop: Stop) -> None:
     )
     digest = await run_sync(image.make, arguments.rootfs, arguments.out)
     sys.stdout.write(f"{digest}\n")
+
+
+def _scan(arguments: ScanArguments, environ: Mapping[str, str]) -> None:
+    secrets = given.read(environ, files=arguments.secret_files, names=arguments.secret_names)
+    lock = lockfile.read(arguments.lock) if arguments.lock else None
+    found = scanned.scan(arguments.layout, lock=lock, secrets=secrets, logs=arguments.logs)
+    if arguments.out:
+        report.write(found, arguments.out)
+    if not found.clean:
+        sys.stdout.write("".join(f"{one}\n" for one in found.findings))
+        raise LeakError(
+            f"{len(found.findings)} findings in {found.manifest}: it must not be pushed. Keep "
+            "them out of what is packaged, and revoke every credential among them"
+        )
+    sys.stdout.write(
+        f"{found.manifest} is clean: {progress.size(found.searched)} searched in "
+        f"{len(found.layers)} layers and {len(found.logs)} logs\n"
+    )
 
 
 if __name__ == "__main__":

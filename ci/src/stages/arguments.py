@@ -11,6 +11,8 @@ from stages.errors import UsageError
 from stages.lock import DEFAULT_BASE
 from stages.names import model_problem, revision_problem
 from stages.progress import Mode
+from stages.scan import arguments as scan_arguments
+from stages.scan.arguments import ScanArguments
 
 LOCK = Path("model.lock.json")
 RUNTIME = Path("runtime")
@@ -72,7 +74,7 @@ class ImageArguments:
     out: Path
 
 
-Arguments = LockArguments | DownloadArguments | RootfsArguments | ImageArguments
+Arguments = LockArguments | DownloadArguments | RootfsArguments | ImageArguments | ScanArguments
 
 
 class _Parser(argparse.ArgumentParser):
@@ -174,6 +176,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_download(verbs)
     _add_rootfs(verbs)
     _add_image(verbs)
+    what = "Look for credentials in everything of ours that an image holds, and in logs."
+    scan_arguments.describe(
+        verbs.add_parser("scan", help=what, description=what, allow_abbrev=False)
+    )
     return parser
 
 

@@ -37,6 +37,10 @@ class IntegrityError(StagesError):
     """Bytes or facts differ from what the lock or the Hub promised."""
 
 
+class LeakError(StagesError):
+    """An image or a log holds what must not leave the machine: nothing of it may be pushed."""
+
+
 class AnswerError(StagesError):
     """A server breaks the protocol in a way that asking again will not mend."""
 
