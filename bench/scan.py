@@ -4,8 +4,8 @@ usage: PYTHONPATH=ci/src:. python bench/scan.py [--size BYTES] [--rounds N]
 
 Packs layers of one kind of content each and scans them as the command does, for one exact secret
 and all known shapes, the digest of each layer included. Prints the median speed and the slowest
-(200 MB/s demanded of each but base64, the worst case there is, which no layer of ours holds).
-Exit code 1 if not met.
+(200 MB/s demanded of each but base64, which is the worst case: told, not judged). Exit code 1 if
+not met.
 """
 
 import argparse
