@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=3000)
     count = parser.parse_args().requests
-    guarded = Guard(application(), Settings(api_key=Secret("key")), Drain(1))
+    guarded = Guard(application(), Settings(api_key=Secret("key")), Drain(1), templates=False)
     with serving(application()) as bare, serving(guarded) as behind:
         times = [(milliseconds(bare), milliseconds(behind)) for _ in range(count)]
     without, with_guard = (statistics.median(column) for column in zip(*times, strict=True))
