@@ -155,7 +155,7 @@ def test_another_folder_time_and_umask_give_the_same_digest(
 ) -> None:
     """Nothing of the machine or the moment reaches the image."""
     first = stages(*inputs.image())
-    time.sleep(1.1)
+    time.sleep(1.1)  # times in tars and JSON count whole seconds: let one pass
 
     other = build_elsewhere(
         inputs, tmp_path_factory.mktemp("elsewhere") / "x", umask=umask, user=None
