@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.arguments import ImageArguments, parse
+from stages.arguments import parse
+from stages.command.image import ImageArguments
 from stages.reference import Reference
 
 IMAGE = ["image", "--rootfs", "tree", "--out", "image"]
@@ -25,7 +26,7 @@ def test_the_base_is_read_where_the_lock_says_or_elsewhere(
     given: list[str], expected: object
 ) -> None:
     """Nothing means the lock's own place; a layout begins with `oci:`."""
-    found = parse([*IMAGE, *given])
+    found = parse([*IMAGE, *given]).arguments
 
     assert isinstance(found, ImageArguments)
     assert found.base == expected

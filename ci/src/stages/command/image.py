@@ -1,0 +1,109 @@
+"""`image`: a tree and the lock's base -> an OCI image layout."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+
+from stages import base, lockfile, output, reference, settings, thin
+from stages.command import options
+from stages.command.options import Verb
+from stages.errors import UsageError
+from stages.hub import open_client
+from stages.image import Provenance
+from stages.registry import Registry
+from stages.stop import Stop
+
+LONGEST_SAID = 1024  # characters of a label
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageArguments:
+    """What `image` was asked.
+
+    Attributes:
+        base: Where the lock's base is read: a repository or an OCI image layout; None where the
+            lock says.
+    """
+
+    lock: Path
+    rootfs: Path
+    base: reference.Reference | Path | None
+    created: str | None
+    revision: str | None
+    source: str | None
+    version: str | None
+    ref_name: str | None
+    out: Path
+
+
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Add what the verb takes."""
+    options.lock(parser)
+    parser.add_argument(
+        "--rootfs", type=Path, required=True, metavar="DIR", help="the tree that `rootfs` wrote"
+    )
+    options.base(parser)
+    parser.add_argument(
+        "--created",
+        metavar="TIME",
+        help="seconds since 1970, or like 2026-01-31T12:00:00Z [SOURCE_DATE_EPOCH, else 0]",
+    )
+    parser.add_argument("--revision", metavar="COMMIT", help="commit of the sources, for a label")
+    parser.add_argument("--source", metavar="URL", help="address of the sources, for a label")
+    parser.add_argument("--version", metavar="TEXT", help="version of the image, for a label")
+    parser.add_argument("--ref-name", metavar="NAME", help="name of the image in the layout")
+    options.out(parser)
+
+
+def read(found: argparse.Namespace) -> ImageArguments:
+    """Read the verb's arguments, naming every problem."""
+    said = {name: getattr(found, name) for name in ("revision", "source", "version", "ref_name")}
+    problems = [
+        f"--{name.replace('_', '-')} is {text[:100]!a}, expected one line of text"
+        for name, text in said.items()
+        if text is not None and not (0 < len(text) <= LONGEST_SAID and text.isprintable())
+    ]
+    place = options.place(found.base, problems)
+    if problems:
+        raise UsageError("; ".join(problems))
+    return ImageArguments(
+        lock=found.lock,
+        rootfs=found.rootfs,
+        base=place,
+        created=found.created,
+        out=found.out,
+        **said,
+    )
+
+
+def prepare(arguments: ImageArguments, environ: Mapping[str, str], stop: Stop) -> Verb:
+    """Read when the image was made."""
+    created = settings.created(environ, arguments.created)
+    return partial(_run, arguments, created, stop)
+
+
+async def _run(arguments: ImageArguments, created: int, stop: Stop) -> None:
+    lock = lockfile.read(arguments.lock)
+    place = arguments.base or reference.parse(lock.base.image)
+    if text := thin.warning(lock):
+        sys.stderr.write(f"stages: warning: {text}\n")
+    output.check(arguments.out)
+    with open_client() as client:
+        source = base.find(place, locked=lock.base, registry=Registry(client))
+        under = await run_sync(base.read, source, lock.base.digest, abandon_on_cancel=True)
+    provenance = Provenance(
+        created=created,
+        revision=arguments.revision,
+        source=arguments.source,
+        version=arguments.version,
+    )
+    image = thin.Thin(
+        lock=lock, under=under, provenance=provenance, ref_name=arguments.ref_name, stop=stop
+    )
+    digest = await run_sync(image.make, arguments.rootfs, arguments.out)
+    sys.stdout.write(f"{digest}\n")
