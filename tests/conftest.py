@@ -3,12 +3,15 @@
 import json
 import os
 import struct
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import launchers, wheels
+from tests.support import debian_base, dockerd, launchers, wheels
+from tests.support.dockerd import Docker
+from tests.support.registry import Registry, registry
 from tests.support.server import ROOT, Server
 
 INSTALLED = "0.32.0"
@@ -99,3 +102,21 @@ def start(
     yield begin
     for server in servers:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Docker]:
+    """Debian's Docker engine."""
+    with dockerd.docker() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def base_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry that holds the Debian base with vLLM as `base:v0.32.0`."""
+    with registry(tmp_path_factory.mktemp("registry")) as found:
+        name = f"docker://{found.host}/base:{debian_base.TAG}"
+        source = f"oci:{debian_base.oci_layout()}:{debian_base.TAG}"
+        copy = ["skopeo", "copy", "--preserve-digests", "--dest-tls-verify=false", source, name]
+        subprocess.run(copy, check=True, capture_output=True)
+        yield found
