@@ -11,23 +11,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-
-import anyio
-from anyio.to_thread import run_sync
 
 from stages.cache import Cache
-from stages.companion import accompanied
 from stages.errors import (
     AnswerError,
     IntegrityError,
-    StagesError,
-    StoppedError,
     StorageError,
     TransientError,
 )
 from stages.hub import Body, Hub, Remote
 from stages.lockfile import File
+from stages.parallel import together
 from stages.partial import Partial
 from stages.range_answer import Span, span_of
 from stages.ranges import Part
@@ -92,44 +86,19 @@ class Transfer:
             lambda: self._hash_all(files)
         ] * HASHERS
         # Abandoned threads may wait for an answer for a while; `stop` lets them write nothing more.
-        limiter = anyio.CapacityLimiter(len(works))
-        run = partial(run_sync, abandon_on_cancel=True, limiter=limiter)
-        ended = False
-
-        async def threads() -> None:
-            nonlocal ended
-            async with anyio.create_task_group() as group:
-                for work in works:
-                    group.start_soon(run, self._guarded(work))
-            ended = True
-
-        async def stop_when_cancelled() -> None:
-            try:
-                await anyio.sleep_forever()
-            finally:
-                if not ended:
-                    self.stop.set()
-
-        try:
-            await accompanied(threads, by=stop_when_cancelled)
-        except ExceptionGroup as failures:
-            raise _first(failures) from None
+        await together([self._guarded(work) for work in works], stop=self.stop)
 
     def _guarded(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Let the first failure stop all other threads, before anything waits for them."""
+        """Say what a failure of the disk means."""
 
         def run() -> None:
             try:
                 work()
             except OSError as error:
-                self.stop.set()
                 raise StorageError(
                     f"the cache {self.cache.folder} cannot be written: {error.strerror}. What "
                     "has been fetched is kept: make room, and run the same command again"
                 ) from error
-            except BaseException:
-                self.stop.set()
-                raise
 
         return run
 
@@ -228,12 +197,3 @@ class Transfer:
             f"{one.file.sha256}. Nothing of it was kept. Run the same command again; if it "
             "happens again, do not trust this Hub or proxy"
         )
-
-
-def _first(failures: ExceptionGroup[Exception]) -> Exception:
-    """Choose the failure to report: a bug before all, then what stopped the others."""
-    flat = list(failures.exceptions)
-    for one in flat:
-        if not isinstance(one, StagesError):
-            return failures
-    return next((one for one in flat if not isinstance(one, StoppedError)), flat[0])
