@@ -209,7 +209,7 @@ def always(status: int, content: bytes = b"", **headers: str) -> Answers:
     ("special", "kind", "message"),
     [
         (always(404), NotFoundError, "registry.example/a/b@sha256:.* has no such image"),
-        (always(403), AccessError, "or from an OCI image layout"),
+        (always(403), AccessError, "or read it from an OCI image layout"),
         (always(302, Location="https://x.example"), AnswerError, "status 302"),
         (always(200, b"{}"), IntegrityError, "what should be sha256:"),
         (always(200, b"x" * (base.LARGEST + 9)), UnsuitableError, "is larger than 8 MiB"),

@@ -18,7 +18,7 @@ class LockError(StagesError):
 
 
 class AccessError(StagesError):
-    """The Hub or registry wants another token, or a licence accepted."""
+    """The Hub or registry wants another token or login, or a licence accepted."""
 
 
 class NotFoundError(StagesError):
@@ -39,6 +39,10 @@ class IntegrityError(StagesError):
 
 class LeakError(StagesError):
     """An image or a log holds what must not leave the machine: nothing of it may be pushed."""
+
+
+class UnprovenError(StagesError):
+    """An image's reports do not name it, or do not pass it: nothing of it is pushed."""
 
 
 class AnswerError(StagesError):

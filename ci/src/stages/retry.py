@@ -9,6 +9,7 @@ from typing import TypeVar
 from stages.errors import TransientError, UnreachableError
 
 T = TypeVar("T")
+KEPT = "What has been fetched is kept: run the same command again to go on"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,14 @@ class Patience:
 
 @dataclass(kw_only=True)
 class Attempts:
-    """Counts the failures of one piece of work, and paces its tries."""
+    """Counts the failures of one piece of work, and paces its tries.
+
+    Attributes:
+        kept: What is not lost when patience runs out, and how to go on.
+    """
 
     patience: Patience
+    kept: str = KEPT
     sleep: Callable[[float], object] = time.sleep
     clock: Callable[[], float] = time.monotonic
     _failures: int = field(default=0, init=False)
@@ -59,8 +65,7 @@ class Attempts:
             tries = f"{self._failures} tries" if self._failures > 1 else "one try"
             asked = f"; it asks for {failure.wait_s:.0f} s" if failure.wait_s else ""
             raise UnreachableError(
-                f"{failure} (gave up after {tries} in {spent:.0f} s{asked}). "
-                "What has been fetched is kept: run the same command again to go on"
+                f"{failure} (gave up after {tries} in {spent:.0f} s{asked}). {self.kept}"
             ) from failure
         self.sleep(pause)
 
