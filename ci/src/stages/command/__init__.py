@@ -13,4 +13,5 @@ VERBS = {
     "rootfs": "Write one tree with all that the image adds to its base, verified.",
     "image": "Make an OCI image layout of our layers over the lock's base, which is not fetched.",
     "scan": "Look for credentials in everything of ours that an image holds, and in logs.",
+    "push": "Push an image that its reports name and pass; no blob travels twice.",
 }

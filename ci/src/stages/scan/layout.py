@@ -47,6 +47,12 @@ class Layout:
     texts: dict[str, Any]
     layers: tuple[Blob, ...]
 
+    @property
+    def kind(self) -> str:
+        """The manifest's media type."""
+        found: str = self.texts["index.json"]["manifests"][0]["mediaType"]
+        return found
+
     def path(self, digest: str) -> Path:
         """Say where a blob lies."""
         return blob_path(self.folder, digest)
