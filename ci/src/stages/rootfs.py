@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages import compile_cache, disk, layer, output, verify
-from stages.errors import IntegrityError, UsageError
+from stages.errors import IntegrityError, LockError, UsageError
 from stages.image import CACHE, RUNTIME
 from stages.lockfile import File, Lock
 from stages.stop import Stop
@@ -34,11 +34,21 @@ class Tree:
 
 
 def make(
-    lock: Lock, *, weights: Path, runtime: Path, cache: Path | None, out: Path, stop: Stop
+    lock: Lock, *, weights: Path | None, runtime: Path, cache: Path | None, out: Path, stop: Stop
 ) -> Tree:
     """Write the tree into an empty folder: second names of the files where that can be, or copies.
 
+    Args:
+        lock: What is packaged.
+        weights: The folder of the model's files; None leaves them out, which takes a lock that
+            knows their layers.
+        runtime: The runtime package.
+        cache: The folder that `bake` wrote, if any.
+        out: The folder to fill.
+        stop: Ends the work.
+
     Raises:
+        LockError: There are no weights, and the lock does not know all of their layers.
         IntegrityError: Weights or cache are not what they should be; `out` is left empty.
         UsageError: `runtime` is not the runtime package.
         StorageError: `out` is not empty or cannot be written.
@@ -47,23 +57,43 @@ def make(
     modules = _modules(runtime)
     files = compile_cache.read(cache, stop) if cache else ()
     home = layer.MODELS / lock.model.name
-    if not disk.same_device(weights, out):
+    if weights is None:
+        check_known(lock)
+    elif not disk.same_device(weights, out):
         disk.check([disk.Need(out, lock.model.size)])
     with output.filling(out):
-        for file in lock.model.files:
-            source = weights / file.path
-            verify.check(file, source, stop=stop, advice=_WEIGHTS)
-            _place(source, out / home / file.path)
+        if weights:
+            _place_weights(lock, weights, out / home, stop)
         for module in modules:
             _place(runtime / module, out / RUNTIME / module, link=False)
         for file in files:
             _place((cache or out) / file.path, out / CACHE / file.path, link=False)
         _date(out)
-        return read(lock, out, stop)
+        return read(lock, out, stop, known=weights is None)
 
 
-def read(lock: Lock, folder: Path, stop: Stop) -> Tree:
+def check_known(lock: Lock) -> None:
+    """Refuse a lock that does not say which layers the weights make.
+
+    Raises:
+        LockError: Says which layer it is, and how it becomes known.
+    """
+    for one in lock.model.layers:
+        if one.digest is None:
+            raise LockError(
+                f"--known: the lock does not know the digest of the layer of {one.files[0]}. Run "
+                "`lock --weights DIR` once where the weights are"
+            )
+
+
+def read(lock: Lock, folder: Path, stop: Stop, *, known: bool = False) -> Tree:
     """Check that a tree holds exactly what the image will; the weights by their sizes only.
+
+    Args:
+        lock: What is packaged.
+        folder: The tree.
+        stop: Ends the work.
+        known: The weights may be absent.
 
     Raises:
         IntegrityError: Something is absent, differs, or does not belong there.
@@ -73,7 +103,7 @@ def read(lock: Lock, folder: Path, stop: Stop) -> Tree:
     for file in lock.model.files:
         path = str(home / file.path)
         size = (folder / path).stat().st_size if path in there else None
-        if size != file.size:
+        if size != file.size and not (known and size is None):
             seen = "absent" if size is None else f"{size} bytes long"
             raise IntegrityError(
                 f"{folder / path} is {seen}, the lock says {file.size} bytes. {_ROOTFS}"
@@ -104,6 +134,13 @@ def _modules(runtime: Path) -> list[str]:
     if not (runtime / MAIN).is_file():
         raise UsageError(f"--runtime: {runtime} holds no {MAIN}; expected the runtime package")
     return [path for path in verify.files_below(runtime) if path.endswith(".py")]
+
+
+def _place_weights(lock: Lock, weights: Path, home: Path, stop: Stop) -> None:
+    for file in lock.model.files:
+        source = weights / file.path
+        verify.check(file, source, stop=stop, advice=_WEIGHTS)
+        _place(source, home / file.path)
 
 
 def _place(source: Path, target: Path, *, link: bool = True) -> None:

@@ -26,6 +26,7 @@ class Thin:
         under: The lock's base.
         provenance: What the image says of its making.
         ref_name: The name in the layout's index; None gives none.
+        known: Weight layers that the lock knows are referred to, and not written.
     """
 
     lock: Lock
@@ -33,17 +34,21 @@ class Thin:
     provenance: Provenance
     ref_name: str | None
     stop: Stop
+    known: bool = False
 
     def make(self, tree: Path, out: Path) -> str:
         """Write the image of a tree into an empty folder, and give its manifest's digest.
 
         Raises:
+            LockError: Weights shall be referred to, and the lock does not know all their layers.
             IntegrityError: The tree is not the lock's; `out` is left as it was.
             UnsuitableError: There would be too many layers.
             StorageError: `out` is not empty or cannot be written.
         """
         output.check(out)
-        checked = rootfs.read(self.lock, tree, self.stop)
+        if self.known:
+            rootfs.check_known(self.lock)
+        checked = rootfs.read(self.lock, tree, self.stop, known=self.known)
         image = describe(
             self.lock, runtime=checked.runtime, cache=checked.cache, provenance=self.provenance
         )
@@ -53,7 +58,8 @@ class Thin:
                 f"the image would have {count} layers, at most {MOST_LAYERS} can be mounted. "
                 "Lock a base with fewer layers"
             )
-        disk.check([disk.Need(out, sum(one.size for one in image.layers) + SMALL)])
+        written = sum(one.size for one in image.layers if not self._is_known(one))
+        disk.check([disk.Need(out, written + SMALL)])
         with output.filling(out):
             return self._write(image, tree, Layout(out, self.stop))
 
@@ -72,6 +78,8 @@ class Thin:
 
     def _layer(self, one: Layer, tree: Path, layout: Layout) -> Descriptor:
         """Write a layer; weights whose layer the lock does not know are hashed file by file too."""
+        if self._is_known(one):
+            return configuration.layer(one, digest=str(one.digest), size=one.size)
         unknown = one.kind in {Kind.WEIGHTS, Kind.MODEL} and one.digest is None
         with ThreadPoolExecutor(1) as beside:
             files = beside.submit(self._check_files, one, tree) if unknown else None
@@ -87,6 +95,9 @@ class Thin:
                 f"lock says {one.digest}. {_AGAIN}"
             )
         return configuration.layer(one, digest=blob.digest, size=blob.size)
+
+    def _is_known(self, one: Layer) -> bool:
+        return self.known and one.digest is not None
 
     def _check_files(self, one: Layer, tree: Path) -> None:
         known = {file.path: file for file in self.lock.model.files}

@@ -28,6 +28,7 @@ class ImageArguments:
     Attributes:
         base: Where the lock's base is read: a repository or an OCI image layout; None where the
             lock says.
+        known: Weight layers that the lock knows are referred to, and not written.
     """
 
     lock: Path
@@ -38,6 +39,7 @@ class ImageArguments:
     source: str | None
     version: str | None
     ref_name: str | None
+    known: bool
     out: Path
 
 
@@ -48,6 +50,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--rootfs", type=Path, required=True, metavar="DIR", help="the tree that `rootfs` wrote"
     )
     options.base(parser)
+    parser.add_argument(
+        "--known",
+        action="store_true",
+        help="refer to the weight layers that the lock knows, without writing them",
+    )
     parser.add_argument(
         "--created",
         metavar="TIME",
@@ -76,6 +83,7 @@ def read(found: argparse.Namespace) -> ImageArguments:
         rootfs=found.rootfs,
         base=place,
         created=found.created,
+        known=found.known,
         out=found.out,
         **said,
     )
@@ -103,7 +111,12 @@ async def _run(arguments: ImageArguments, created: int, stop: Stop) -> None:
         version=arguments.version,
     )
     image = thin.Thin(
-        lock=lock, under=under, provenance=provenance, ref_name=arguments.ref_name, stop=stop
+        lock=lock,
+        under=under,
+        provenance=provenance,
+        ref_name=arguments.ref_name,
+        stop=stop,
+        known=arguments.known,
     )
     digest = await run_sync(image.make, arguments.rootfs, arguments.out)
     sys.stdout.write(f"{digest}\n")

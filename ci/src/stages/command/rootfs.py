@@ -17,10 +17,15 @@ from stages.stop import Stop
 
 @dataclass(frozen=True, kw_only=True)
 class RootfsArguments:
-    """What `rootfs` was asked: `compile_cache` is None without one."""
+    """What `rootfs` was asked.
+
+    Attributes:
+        weights: None leaves them out: the lock knows their layers.
+        compile_cache: None without one.
+    """
 
     lock: Path
-    weights: Path
+    weights: Path | None
     runtime: Path
     compile_cache: Path | None
     out: Path
@@ -29,12 +34,14 @@ class RootfsArguments:
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add what the verb takes."""
     options.lock(parser)
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="the folder that `download` filled",
+    weights = parser.add_mutually_exclusive_group(required=True)
+    weights.add_argument(
+        "--weights", type=Path, metavar="DIR", help="the folder that `download` filled"
+    )
+    weights.add_argument(
+        "--known",
+        action="store_true",
+        help="leave the weights out: the lock knows their layers, and a registry holds them",
     )
     parser.add_argument(
         "--runtime",
@@ -76,7 +83,8 @@ def _run(arguments: RootfsArguments, stop: Stop) -> None:
         stop=stop,
     )
     cache = f", {len(tree.cache)} of compile cache" if tree.cache else ""
+    count = len(lock.model.files) if arguments.weights else "no"
     sys.stdout.write(
-        f"wrote {arguments.out}: {len(lock.model.files)} files of {lock.model.name}, "
+        f"wrote {arguments.out}: {count} files of {lock.model.name}, "
         f"{len(tree.runtime)} of the runtime{cache}\n"
     )

@@ -15,6 +15,7 @@ from stages.registry import answers, body
 from stages.registry.keys import Keys, Scopes
 
 DOCKER_HUB_API = "registry-1.docker.io"  # what answers for docker.io
+MOST_RENEWALS = 2  # of what is shown, for one request: other threads may use up what was got
 _OF_THE_BODY = {"content-encoding", "content-length", "transfer-encoding"}  # as it was sent
 
 
@@ -82,18 +83,19 @@ class Wire:
     def stream(self, ask: Ask) -> Iterator[httpx.Response]:
         """Make one try; the answer's body is still to be read. Raises as `send`."""
         home, address = Origin.of(self.root), ask.address
-        shown, renewed = self.keys.held(self.host, ask.scopes), False
-        for _ in range(MOST_REDIRECTS + 2):
+        shown, renewals = self.keys.held(self.host, ask.scopes), 0
+        for _ in range(MOST_REDIRECTS + MOST_RENEWALS + 1):
             at_home = Origin.of(address) == home
             headers = dict(ask.headers)
             if at_home and shown:
                 headers["Authorization"] = shown.reveal()
             with self._send(ask, address, headers) as response:
-                if response.status_code == httpx.codes.UNAUTHORIZED and at_home and not renewed:
+                unknown = response.status_code == httpx.codes.UNAUTHORIZED and at_home
+                if unknown and renewals < MOST_RENEWALS:
                     shown = self.keys.renew(
                         ask.what, self.host, ask.scopes, refused=shown, response=response
                     )
-                    renewed = True
+                    renewals += 1
                 elif ask.follow and response.status_code in _redirects(ask.method):
                     location = response.headers.get("Location", "")
                     address = answers.next_address(address, location, what=ask.what)
