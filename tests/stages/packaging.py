@@ -139,10 +139,11 @@ class Inputs:
         (folder / "lock").write_text(lockfile.dump(made))
         return cls(folder, digest)
 
-    def rootfs(self, *more: str) -> list[str]:
-        """Give the words of a `rootfs` that writes `tree`."""
-        named = [f"--{name}={self.folder / name}" for name in ("lock", "weights", "runtime")]
-        return ["rootfs", *named, f"--out={self.folder / 'tree'}", *more]
+    def rootfs(self, *more: str, known: bool = False) -> list[str]:
+        """Give the words of a `rootfs` that writes `tree`, with no weights if they are `known`."""
+        named = [f"--{name}={self.folder / name}" for name in ("lock", "runtime")]
+        weights = "--known" if known else f"--weights={self.folder / 'weights'}"
+        return ["rootfs", *named, weights, f"--out={self.folder / 'tree'}", *more]
 
     def image(self, *more: str, base: Path | None = None, out: str = "image") -> list[str]:
         """Give the words of an `image` that writes `image`."""

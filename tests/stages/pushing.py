@@ -1,16 +1,21 @@
 """An image ready to be pushed, with the reports that `push` demands."""
 
+import hashlib
 import json
+import shutil
+import tarfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.stages.model import Ended
-from tests.stages.packaging import Inputs, SmallBase, config_of, manifest_of
+from tests.stages.packaging import Inputs, SmallBase, blob, config_of, manifest_of
 from tests.support.registry import Registry
 
 Run = Callable[..., Ended]
@@ -50,21 +55,25 @@ class Ready:
     layout: Path
 
     @classmethod
-    def make(
-        cls,
-        stages: Run,
-        folder: Path,
-        *,
-        base: SmallBase | None = None,
-        known: bool = True,
-    ) -> "Ready":
+    def make(cls, stages: Run, folder: Path) -> "Ready":
         """Make an image, scan it, and write a report of a smoke test."""
-        inputs = Inputs.write(folder, base, known=known)
-        assert stages(*inputs.rootfs()).code == 0
-        assert stages(*inputs.image()).code == 0
-        ready = cls(inputs, folder / "image")
-        ready.prove(stages)
+        ready = cls(Inputs.write(folder, known=True), folder / "image")
+        ready.build(stages)
         return ready
+
+    def build(self, stages: Run, *more: str) -> None:
+        """Make tree, image and reports of what lies in the inputs now.
+
+        Args:
+            stages: Runs the command line.
+            more: Further words for `image`, such as where the base lies.
+        """
+        for made in (self.inputs.folder / "tree", self.layout):
+            shutil.rmtree(made, ignore_errors=True)
+        for words in (self.inputs.rootfs(), self.inputs.image(*more)):
+            ended = stages(*words)
+            assert ended.code == 0, ended
+        self.prove(stages)
 
     def prove(self, stages: Run) -> None:
         """Scan the layout, and write a report of a smoke test beside it."""
@@ -151,3 +160,50 @@ def watched(registry: Registry, repository: str, *tags: str) -> Iterator[Watch]:
     """Look at tags of a repository until the block ends."""
     with Watch(registry, repository, tags).running() as watch:
         yield watch
+
+
+def seed(registry: Registry, repository: str, layout: Path, digest: str) -> None:
+    """Put an image into a registry, with nothing of the program under test."""
+    manifest = json.loads(blob(layout, digest).read_bytes())
+    for one in (manifest["config"], *manifest["layers"]):
+        request = urllib.request.Request(
+            f"http://{registry.host}/v2/{repository}/blobs/uploads/", method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            address = f"{answer.headers['Location']}&digest={one['digest']}"
+        with blob(layout, one["digest"]).open("rb") as file:
+            _put(address, file, one["size"], "application/octet-stream")
+    content = blob(layout, digest).read_bytes()
+    address = f"http://{registry.host}/v2/{repository}/manifests/{digest}"
+    _put(address, BytesIO(content), len(content), manifest["mediaType"])
+
+
+def _put(address: str, file: IO[bytes], size: int, kind: str) -> None:
+    headers = {"Content-Length": str(size), "Content-Type": kind}
+    request = urllib.request.Request(address, data=file, method="PUT", headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status == 201
+
+
+def large_base(folder: Path, size: int) -> str:
+    """Write a base whose one layer has about `size` bytes and takes no disk; give its digest."""
+    path = folder.parent / f"{folder.name}.tar"
+    info = tarfile.TarInfo("opt/large")
+    info.size = size
+    with path.open("wb") as file:
+        file.write(info.tobuf())
+        file.truncate(tarfile.BLOCKSIZE + size + 2 * tarfile.BLOCKSIZE)
+    with path.open("rb") as file:
+        diff_id = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    made = SmallBase(
+        index=False,
+        layer={
+            "mediaType": "application/vnd.oci.image.layer.v1.tar",
+            "digest": diff_id,
+            "size": path.stat().st_size,
+        },
+        config={"rootfs": {"type": "layers", "diff_ids": [diff_id]}},
+    )
+    digest = made.layout(folder)
+    path.rename(blob(folder, diff_id))
+    return digest

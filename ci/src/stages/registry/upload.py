@@ -37,12 +37,13 @@ class _Session:
 
     Attributes:
         address: Where it goes on; may be signed, so it is never shown.
+        chunk: Bytes to send at a time; None where the registry wants more than is held.
         offset: Bytes that the registry has.
         doubtful: Whether it must be asked for the offset.
     """
 
     address: str = field(repr=False)
-    chunk: int | None = CHUNK
+    chunk: int | None
     offset: int = 0
     doubtful: bool = False
 
@@ -95,7 +96,7 @@ class Uploads:
 
     def _send_chunks(self, blob: Blob, address: str | None) -> None:
         attempts, lost, tried = self._attempts(), 0, False
-        session = _Session(address) if address else None
+        session = _Session(address, chunk=CHUNK) if address else None
         while True:
             try:
                 if tried and self.target.has(blob.digest, size=blob.size):
@@ -140,15 +141,17 @@ class Uploads:
                 self._send_chunk(blob, session, chunk)
                 attempts.gained()
 
-    def _send_chunk(self, blob: Blob, session: _Session, chunk: bytes) -> None:
-        end = session.offset + len(chunk)
+    def _send_chunk(self, blob: Blob, session: _Session, chunk: list[bytes]) -> None:
+        size = sum(map(len, chunk))
+        end = session.offset + size
         headers = {
             "Content-Type": _BINARY,
-            "Content-Length": str(len(chunk)),
+            "Content-Length": str(size),
             "Content-Range": f"{session.offset}-{end - 1}",
         }
+        # An iterator lets go of the chunk when it has been sent, whoever still holds the request.
         ask = self.target.ask(
-            "PATCH", session.address, blob.digest, headers=headers, content=lambda: [chunk]
+            "PATCH", session.address, blob.digest, headers=headers, content=lambda: iter(chunk)
         )
         response = self.target.wire.send(ask)
         if response.status_code not in _DONE:
@@ -226,13 +229,14 @@ class Uploads:
         return self.target.attempts(self.stop)
 
 
-def _chunks(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+def _chunks(pieces: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
     """Put pieces together to chunks of `size` bytes; the last may have fewer."""
-    chunk = bytearray()
-    for piece in pieces:
-        chunk += piece
-        while len(chunk) >= size:
-            yield bytes(chunk[:size])
-            del chunk[:size]
-    if chunk:
-        yield bytes(chunk)
+    chunk, room = list[bytes](), size
+    for one in pieces:
+        piece = one
+        while len(piece) >= room:
+            yield [*chunk, piece[:room]]
+            piece, chunk, room = piece[room:], [], size
+        chunk, room = [*chunk, piece], room - len(piece)
+    if room < size:
+        yield chunk
