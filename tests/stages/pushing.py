@@ -7,15 +7,17 @@ import tarfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
+from stages import lockfile
+from stages.lockfile import Base
 from tests.stages.model import Ended
-from tests.stages.packaging import Inputs, SmallBase, blob, config_of, manifest_of
+from tests.stages.packaging import IMAGE, Inputs, SmallBase, blob, config_of, manifest_of
 from tests.support.registry import Registry
 
 Run = Callable[..., Ended]
@@ -61,17 +63,18 @@ class Ready:
         ready.build(stages)
         return ready
 
-    def build(self, stages: Run, *more: str) -> None:
+    def build(self, stages: Run, *more: str, environ: Mapping[str, str] | None = None) -> None:
         """Make tree, image and reports of what lies in the inputs now.
 
         Args:
             stages: Runs the command line.
             more: Further words for `image`, such as where the base lies.
+            environ: The environment of `image`.
         """
         for made in (self.inputs.folder / "tree", self.layout):
             shutil.rmtree(made, ignore_errors=True)
         for words in (self.inputs.rootfs(), self.inputs.image(*more)):
-            ended = stages(*words)
+            ended = stages(*words, environ=environ)
             assert ended.code == 0, ended
         self.prove(stages)
 
@@ -162,7 +165,32 @@ def watched(registry: Registry, repository: str, *tags: str) -> Iterator[Watch]:
         yield watch
 
 
-def seed(registry: Registry, repository: str, layout: Path, digest: str) -> None:
+def made_on(
+    stages: Run,
+    folder: Path,
+    place: str,
+    digest: str,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> Ready:
+    """Make an image over a base in a registry, with its reports."""
+    inputs = Inputs.write(folder, known=True)
+    lock = lockfile.read(folder / "lock")
+    locked = replace(lock, base=Base(image=IMAGE, digest=digest))
+    (folder / "lock").write_text(lockfile.dump(locked))
+    ready = Ready(inputs, folder / "image")
+    ready.build(stages, f"--base={place}", environ=environ)
+    return ready
+
+
+def seed(registry: Registry, repository: str, folder: Path) -> str:
+    """Put a small base into a registry; give its digest."""
+    digest = SmallBase(index=False).layout(folder / "seed")
+    put_image(registry, repository, folder / "seed", digest)
+    return digest
+
+
+def put_image(registry: Registry, repository: str, layout: Path, digest: str) -> None:
     """Put an image into a registry, with nothing of the program under test."""
     manifest = json.loads(blob(layout, digest).read_bytes())
     for one in (manifest["config"], *manifest["layers"]):

@@ -12,12 +12,11 @@ import pytest
 
 from stages import lockfile
 from stages.hub import open_client
-from stages.lockfile import Base
 from stages.reference import parse
 from stages.registry import Registry as Asked
 from tests.stages.model import Ended
-from tests.stages.packaging import IMAGE, Inputs, manifest_of
-from tests.stages.pushing import Ready, blobs_of, large_base, seed
+from tests.stages.packaging import manifest_of
+from tests.stages.pushing import Ready, blobs_of, large_base, made_on, put_image
 from tests.support.registry import Registry, registry
 from tests.support.registry_faults import Proxy, proxy
 
@@ -144,17 +143,6 @@ def test_repository_without_the_blobs_costs_no_upload(
     assert len(front.asked("POST upload")) == len(front.asked("PUT upload"))
 
 
-def made_on(stages: Run, folder: Path, place: str, digest: str) -> Ready:
-    """Make an image over a base in a registry."""
-    inputs = Inputs.write(folder, known=True)
-    lock = lockfile.read(folder / "lock")
-    locked = Base(image=IMAGE, digest=digest)
-    (folder / "lock").write_text(lockfile.dump(lockfile.Lock(model=lock.model, base=locked)))
-    ready = Ready(inputs, folder / "image")
-    ready.build(stages, f"--base={place}")
-    return ready
-
-
 def base_layer(ready: Ready) -> str:
     """Name the base's layer."""
     digest: str = manifest_of(ready.layout)["layers"][0]["digest"]
@@ -167,7 +155,7 @@ def test_large_base_in_the_same_registry_is_mounted(
 ) -> None:
     """1 GB under another name: the registry's log shows the mount, and no byte of it moves."""
     digest = large_base(tmp_path / "large", LARGE)
-    seed(shelf, "vllm/base", tmp_path / "large", digest)
+    put_image(shelf, "vllm/base", tmp_path / "large", digest)
     place = f"{front.host}/vllm/base"
     ready = made_on(stages, tmp_path / "made", place, digest)
 
@@ -190,7 +178,7 @@ def test_large_base_in_another_registry_streams(
     """1 GB goes from there to here through 150 MB of memory, and nothing is written to disk."""
     digest = large_base(tmp_path / "large", LARGE)
     with registry(tmp_path / "other") as other:
-        seed(other, "vllm/base", tmp_path / "large", digest)
+        put_image(other, "vllm/base", tmp_path / "large", digest)
         place = f"{other.host}/vllm/base"
         ready = made_on(stages, tmp_path / "made", place, digest)
         words = ready.words(f"{shelf.host}/a/b:v1", base=place, more=(f"--uploads={mode}",))

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from anyio.to_thread import run_sync
 
-from stages import base, lockfile, output, reference, settings, thin
+from stages import base, credentials, lockfile, output, reference, settings, thin
 from stages.command import options
 from stages.command.options import Verb
+from stages.credentials import Whose
 from stages.errors import UsageError
 from stages.hub import open_client
 from stages.image import Provenance
+from stages.reference import Reference
 from stages.registry import Registry
 from stages.stop import Stop
 
@@ -33,7 +35,7 @@ class ImageArguments:
 
     lock: Path
     rootfs: Path
-    base: reference.Reference | Path | None
+    base: Reference | Path | None
     created: str | None
     revision: str | None
     source: str | None
@@ -90,19 +92,24 @@ def read(found: argparse.Namespace) -> ImageArguments:
 
 
 def prepare(arguments: ImageArguments, environ: Mapping[str, str], stop: Stop) -> Verb:
-    """Read when the image was made."""
+    """Read when the image was made; for whom the login is, the lock says."""
     created = settings.created(environ, arguments.created)
-    return partial(_run, arguments, created, stop)
+    return partial(_run, arguments, environ, created, stop)
 
 
-async def _run(arguments: ImageArguments, created: int, stop: Stop) -> None:
+async def _run(
+    arguments: ImageArguments, environ: Mapping[str, str], created: int, stop: Stop
+) -> None:
     lock = lockfile.read(arguments.lock)
     place = arguments.base or reference.parse(lock.base.image)
     if text := thin.warning(lock):
         sys.stderr.write(f"stages: warning: {text}\n")
     output.check(arguments.out)
+    login = None
+    if isinstance(place, Reference):
+        login = credentials.find(environ, place.host, whose=Whose.BASE)
     with open_client() as client:
-        source = base.find(place, locked=lock.base, registry=Registry(client))
+        source = base.find(place, locked=lock.base, registry=Registry(client, login=login))
         under = await run_sync(base.read, source, lock.base.digest, abandon_on_cancel=True)
     provenance = Provenance(
         created=created,

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from anyio.to_thread import run_sync
 
-from stages import lockfile, progress, reference, settings
+from stages import credentials, lockfile, progress, reference, settings
 from stages.command import options
 from stages.command.options import Verb
+from stages.credentials import Login, Whose
 from stages.errors import LockError, UsageError
 from stages.hub import Hub, open_client
 from stages.lock import DEFAULT_BASE, Locked, Locker, with_digests, with_known_digests, write
@@ -80,12 +81,15 @@ def read(found: argparse.Namespace) -> LockArguments:
 def prepare(arguments: LockArguments, environ: Mapping[str, str], _stop: Stop) -> Verb:
     """Read the environment."""
     found = settings.parse(environ, token_file=arguments.token_file)
-    return partial(run_sync, _run, arguments, found, abandon_on_cancel=True)
+    login = credentials.find(environ, arguments.base.host, whose=Whose.BASE)
+    return partial(run_sync, _run, arguments, found, login, abandon_on_cancel=True)
 
 
-def _run(arguments: LockArguments, found: Settings) -> None:
+def _run(arguments: LockArguments, found: Settings, login: Login | None) -> None:
     with open_client() as client:
-        locker = Locker(hub=Hub(client, found.endpoint, found.token), registry=Registry(client))
+        locker = Locker(
+            hub=Hub(client, found.endpoint, found.token), registry=Registry(client, login=login)
+        )
         made = locker.lock(arguments.model, revision=arguments.revision, base=arguments.base)
     lock = made.lock
     if arguments.weights:
