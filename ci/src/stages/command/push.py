@@ -120,6 +120,8 @@ async def _run(arguments: PushArguments, environ: Mapping[str, str], stop: Stop)
         scan=release.read(arguments.scan, "--scan", verb="scan"),
     )
     lock = lockfile.read(arguments.lock) if arguments.lock else None
+    if lock:
+        _hold(image, lock)
     base = arguments.base or _base(image, lock)
     _tell(f"the smoke test passed at level {proof.level}")
     for one in proof.not_shown:
@@ -150,20 +152,22 @@ async def _run(arguments: PushArguments, environ: Mapping[str, str], stop: Stop)
         sys.stdout.write(f"{replace(target, digest=image.manifest)}\n")
 
 
+def _hold(image: Layout, lock: Lock) -> None:
+    """Refuse an image that lacks a layer which the lock knows."""
+    known = {one.digest for one in lock.model.layers if one.digest}
+    if other := known - {one.digest for one in image.layers}:
+        raise IntegrityError(
+            f"the image does not hold layer {min(other)}, which the lock names: make the image of "
+            "this lock"
+        )
+
+
 def _base(image: Layout, lock: Lock | None) -> Reference | None:
-    """Say where the base lies, and hold the image to the lock."""
+    """Say where the base lies, as the lock or else the image has it; None if neither does."""
     said = image.texts[image.manifest].get("annotations") or {}
     name: Any = said.get(BASE_NAME) if isinstance(said, dict) else None
-    if lock:
-        known = {one.digest for one in lock.model.layers if one.digest}
-        if other := known - {one.digest for one in image.layers}:
-            raise IntegrityError(
-                f"the image does not hold layer {min(other)}, which the lock names: make the "
-                "image of this lock"
-            )
-        name = lock.base.image
     try:
-        return reference.parse(name)
+        return reference.parse(lock.base.image if lock else name)
     except (TypeError, ValueError):
         return None
 
