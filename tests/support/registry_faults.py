@@ -58,6 +58,7 @@ class Act:
 
     Attributes:
         status: Answer with this, unread and unasked; 0 asks the registry.
+        body: What such an answer holds.
         cut_after: Break both connections after so many bytes of the body; None does not.
         unheard: Ask the registry, and break the connection instead of passing its answer on.
         before: Called before the registry is asked.
@@ -66,6 +67,7 @@ class Act:
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b'{"errors":[{"code":"FAULT","message":"told"}]}'
     cut_after: int | None = None
     unheard: bool = False
     before: Callable[[], object] = lambda: None
@@ -192,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         act.before()
         if act.status:
             self.close_connection = seen.size > 0  # its body stays unread
-            self._answer(act.status, act.headers, b'{"errors":[{"code":"FAULT","message":"told"}]}')
+            self._answer(act.status, act.headers, act.body)
             return
         with contextlib.suppress(OSError, http.client.HTTPException):
             self._pass(seen, act)
