@@ -45,6 +45,10 @@ class UnprovenError(StagesError):
     """An image's reports do not name it, or do not pass it: nothing of it is pushed."""
 
 
+class SmokeError(StagesError):
+    """An image, or the server that it starts, is not as it should be: it must not be pushed."""
+
+
 class AnswerError(StagesError):
     """A server breaks the protocol in a way that asking again will not mend."""
 

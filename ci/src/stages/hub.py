@@ -18,7 +18,7 @@ import httpx
 
 from stages import refusal
 from stages.errors import AnswerError, IntegrityError, TransientError, UnreachableError
-from stages.origin import Origin
+from stages.origin import DIRECT, Origin
 from stages.repository import Entry, Repository, read_repository
 from stages.retry import Attempts, Patience, persist
 from stages.secret import Secret
@@ -32,13 +32,12 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 def open_client() -> httpx.Client:
     """Make the one client of a program: it follows no redirect and keeps loopback direct."""
-    direct = ("all://localhost", "all://127.0.0.1", "all://[::1]")
     return httpx.Client(
         timeout=TIMEOUT,
         follow_redirects=False,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-        mounts=dict.fromkeys(direct),
+        mounts=dict.fromkeys(DIRECT),
     )
 
 

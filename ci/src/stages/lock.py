@@ -8,12 +8,11 @@ for the same bytes are kept.
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stages import layer, lockfile, reference, weights
-from stages.errors import AnswerError, IntegrityError, StorageError, UnsafeError, UnsuitableError
+from stages import layer, lockfile, output, reference, weights
+from stages.errors import AnswerError, IntegrityError, UnsafeError, UnsuitableError
 from stages.hub import Hub
 from stages.lockfile import Base, File, Layer, Lock, Model
 from stages.names import set_problem
@@ -127,14 +126,7 @@ def write(lock: Lock, path: Path) -> None:
     Raises:
         StorageError: The file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(lockfile.dump(lock), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror}. Choose another --out"
-        ) from error
+    output.replace(path, lockfile.dump(lock))
 
 
 def _key(model: Model, one: Layer) -> tuple[File, ...]:

@@ -62,6 +62,23 @@ def parse(environ: Mapping[str, str], *, token_file: Path | None = None) -> Sett
     )
 
 
+def key(environ: Mapping[str, str], *, key_file: Path | None) -> Secret | None:
+    """Take the key of the server under test from --key-file, else VLLM_API_KEY; None for none.
+
+    Raises:
+        UsageError: It cannot be read or sent; shows no key.
+    """
+    problems: list[str] = []
+    if key_file is not None:
+        found = _read(key_file, "--key-file", problems)
+    else:
+        text = environ.get("VLLM_API_KEY", "").strip()
+        found = _checked(text, "VLLM_API_KEY", problems) if text else None
+    if problems:
+        raise UsageError("; ".join(problems))
+    return found
+
+
 def created(environ: Mapping[str, str], argument: str | None) -> int:
     """Read when an image shall say that it was made, in seconds since 1970; 0 when nobody says.
 
@@ -131,6 +148,8 @@ def _read(path: Path, name: str, problems: list[str]) -> Secret | None:
 def _checked(text: str, name: str, problems: list[str]) -> Secret | None:
     """Refuse what cannot stand in a header; never shows it."""
     if len(text) > LARGEST_TOKEN or not (text.isascii() and text.isprintable()) or " " in text:
-        problems.append(f"{name} does not hold a token: expected one line like hf_...")
+        problems.append(
+            f"{name} does not hold a token: expected one line without spaces, like hf_..."
+        )
         return None
     return Secret(text)

@@ -11,12 +11,11 @@
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from stages.errors import StorageError
+from stages import output
 from stages.scan.findings import Finding
 
 VERSION = 1
@@ -97,12 +96,4 @@ def write(report: Report, path: Path) -> None:
     Raises:
         StorageError: The file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(dump(report), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror}. Choose another --out"
-        ) from error
+    output.replace(path, dump(report))
