@@ -47,6 +47,16 @@ def check(out: Path) -> None:
         )
 
 
+def check_file(path: Path) -> None:
+    """Refuse a file in a folder that is not there, before work is done.
+
+    Raises:
+        StorageError: Names the folder.
+    """
+    if not path.parent.is_dir():
+        raise StorageError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
 def replace(path: Path, text: str) -> None:
     """Write a file in one step, in the place of what was there.
 

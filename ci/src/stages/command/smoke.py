@@ -9,7 +9,7 @@ from pathlib import Path
 
 from anyio.to_thread import run_sync
 
-from stages import lockfile, settings
+from stages import lockfile, output, settings
 from stages.command import options
 from stages.command.options import Verb
 from stages.errors import SmokeError, UsageError
@@ -156,6 +156,8 @@ async def _run(
     environ: Mapping[str, str],
     stop: Stop,
 ) -> None:
+    for path in (arguments.out, arguments.log):
+        output.check_file(path)
     image = subject.read(arguments.image) if arguments.image else None
     lock = lockfile.read(arguments.lock) if image else None
     if arguments.serve and arguments.isolated:

@@ -63,11 +63,11 @@ class Agreement:
         _same("layers", [kind for kind, _ in self.subject.ours], [*self._kinds()])
         weights = {one.digest for one in self.described.layers if one.digest}
         for described, blob in self._pairs():
+            if not self.subject.layout.path(blob.digest).exists() and blob.digest not in weights:
+                raise WrongError(f"blob {blob.digest} of {described.told} is not in the layout")
             _same(f"size of {described.told}", blob.size, described.size)
             if described.digest:
                 _same(f"digest of {described.told}", blob.digest, described.digest)
-            if not self.subject.layout.path(blob.digest).exists() and blob.digest not in weights:
-                raise WrongError(f"blob {blob.digest} of {described.told} is not in the layout")
         return f"{self._check_blobs()} of {len(self.subject.layout.layers)} layers read"
 
     def weights(self) -> str:

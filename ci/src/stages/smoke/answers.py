@@ -21,6 +21,7 @@ SAMPLE_WORDS = 64  # tell how many tokens a word has
 LEAST_LONG = 0.5  # of the tokens that were aimed at
 COUNTRIES = ("France", "Italy", "Japan", "Kenya", "Peru", "Chile")
 WORDS = ("river", "stone", "window", "early", "paper", "winter", "garden")
+ENDS = ("stop", "length")  # reasons to end of an answer that is as it should be
 SIZES = ["small", "large"]
 # Every answer that fits, without white space, of which none has any in it.
 FITTING = [f'{{"size":"{size}","sure":{sure}}}' for size in SIZES for sure in ("true", "false")]
@@ -37,10 +38,16 @@ SCHEMA = {
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One kind of request; `ask` takes how often it was asked before, and gives what was said."""
+    """One kind of request.
+
+    Attributes:
+        ask: Takes how often it was asked before, and gives what was said.
+        before: What must be known first; it is not timed.
+    """
 
     name: str
     ask: Callable[[int], str]
+    before: Callable[[], None] = lambda: None
 
 
 def questions(server: Server, model: Model, *, chat: bool) -> Iterator[Question]:
@@ -57,7 +64,7 @@ def questions(server: Server, model: Model, *, chat: bool) -> Iterator[Question]
         yield Question(name="chat", ask=asking.chat)
         yield Question(name="streamed chat", ask=asking.streamed_chat)
     yield Question(name="JSON schema", ask=asking.schema if chat else asking.plain_schema)
-    yield Question(name="long prompt", ask=asking.long_prompt)
+    yield Question(name="long prompt", ask=asking.long_prompt, before=asking.count_words)
 
 
 @dataclass
@@ -76,15 +83,17 @@ class _Asking:
 
     def streamed_chat(self, number: int) -> str:
         body = self._chat(number) | {"stream": True, "stream_options": {"include_usage": True}}
-        pieces, ended, counted = [], "", 0
+        pieces: list[str] = []
+        ended, counted = None, None
         for event in expect(self.server.post(CHAT, body), OK).events():
-            counted = (event.get("usage") or {}).get("completion_tokens") or counted
-            for choice in event.get("choices") or ():
-                pieces.append((choice.get("delta") or {}).get("content") or "")
+            counted = _object(event.get("usage")).get("completion_tokens") or counted
+            for choice in _choices(event):
+                content = _object(choice.get("delta")).get("content")
+                pieces += [content] if content and isinstance(content, str) else []
                 ended = choice.get("finish_reason") or ended
-        if ended not in {"stop", "length"} or not counted:
+        if ended not in ENDS or not counted:
             raise WrongError(f"the stream ends with reason {ended!r} after {counted!r} tokens")
-        return f"{_text(''.join(pieces))} in {len([piece for piece in pieces if piece])} pieces"
+        return f"{_text(''.join(pieces))} in {len(pieces)} pieces"
 
     def schema(self, number: int) -> str:
         text = f"How large is {_country(number)}? Are you sure? Answer in JSON."
@@ -98,11 +107,12 @@ class _Asking:
         answer = expect(self.server.post(COMPLETIONS, body), OK).json()
         return _fitting(*_choice(answer, "text"))
 
+    def count_words(self) -> None:
+        _, counted = self._complete(_words(SAMPLE_WORDS, -1))
+        self.tokens_per_word = counted / SAMPLE_WORDS
+
     def long_prompt(self, number: int) -> str:
         wanted = min(LONG, self.model.max_model_len * 3 // 4)
-        if not self.tokens_per_word:
-            _, counted = self._complete(_words(SAMPLE_WORDS, -1))
-            self.tokens_per_word = counted / SAMPLE_WORDS
         text, counted = self._complete(_words(int(wanted / self.tokens_per_word), number))
         if counted < wanted * LEAST_LONG:
             raise WrongError(f"the prompt was counted as {counted} tokens, expected about {wanted}")
@@ -117,7 +127,7 @@ class _Asking:
         body = self._body(TOKENS) | {"prompt": prompt, **exactly}
         answer = expect(self.server.post(COMPLETIONS, body), OK).json()
         text, _ = _choice(answer, "text")
-        usage = answer.get("usage") or {}
+        usage = _object(answer.get("usage"))
         counted = usage.get("prompt_tokens")
         if usage.get("completion_tokens") != TOKENS or type(counted) is not int or counted < 1:
             raise WrongError(f"{TOKENS} tokens were asked for, its usage says {usage}")
@@ -166,9 +176,19 @@ def _choice(answer: Mapping[str, Any], *path: str) -> tuple[str, str]:
         raise WrongError(
             f"expected one choice with {'.'.join(path)}, got {brief(str(answer))}"
         ) from None
-    if ended not in {"stop", "length"} or not isinstance(found, str):
+    if ended not in ENDS or not isinstance(found, str):
         raise WrongError(f"it ends with reason {ended!r} and holds {brief(str(found))}")
     return found, str(ended)
+
+
+def _choices(event: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give an event's choices; the one that tells the usage has none."""
+    found = event.get("choices")
+    return [_object(choice) for choice in found] if isinstance(found, list) else []
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(text: str) -> str:

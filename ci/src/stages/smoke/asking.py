@@ -21,6 +21,7 @@ from stages.smoke.report import WrongError
 TIMEOUT = httpx.Timeout(connect=5.0, read=120.0, write=30.0, pool=5.0)
 LONGEST_ANSWER = 180.0  # seconds to the last byte
 LARGEST_ANSWER = 8 * 2**20  # bytes
+Client = httpx.Client
 EVENT = "data:"
 LAST_EVENT = "[DONE]"
 KEY = "Authorization"

@@ -79,6 +79,7 @@ class Questioning:
         """Ask once, then for the typical answer; every answer must be right."""
         seconds, told = [], ""
         try:
+            question.before()
             for number in range(1 + TYPICAL):
                 self.stop.check()
                 begun = time.monotonic()

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from stages.lockfile import Lock
 from stages.origin import Origin
 from stages.secret import Secret
 from stages.smoke import launch, limits, network, served
-from stages.smoke.asking import Server
+from stages.smoke.asking import Client, Server
 from stages.smoke.questioning import Questioning
 from stages.smoke.report import Check, Level, Report, Versions, WrongError, looked_at
 from stages.smoke.static import Static
@@ -57,7 +55,7 @@ class Smoke:
         serving: A server to start.
     """
 
-    client: httpx.Client
+    client: Client
     level: Level | None
     subject: Subject | None
     lock: Lock | None
