@@ -91,7 +91,7 @@ def answering(change: Change = lambda _, answer: answer, *, key: str = "") -> It
             right = _right(asked, key) if body is not None else _refused(400, "no JSON")
             self._send(change(asked, right))
 
-        do_GET = do_POST = _answer  # noqa: N815 - names of the base class
+        do_GET = do_HEAD = do_POST = _answer  # noqa: N815 - names of the base class
 
         def _send(self, answer: Answer) -> None:
             time.sleep(answer.wait)
@@ -103,7 +103,7 @@ def answering(change: Change = lambda _, answer: answer, *, key: str = "") -> It
             if not answer.drip:
                 self.send_header("Content-Length", str(len(content) + 9 * answer.cut))
             self.end_headers()
-            self.wfile.write(content)
+            self.wfile.write(b"" if self.command == "HEAD" else content)
             while answer.drip:
                 self.wfile.write(bytes(2**20))
 

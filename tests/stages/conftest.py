@@ -1,6 +1,8 @@
 """A small model behind a loopback Hub, and the command line run in this process."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -72,3 +74,12 @@ def client() -> Iterator[httpx.Client]:
 def fetch(hub: LoopbackHub, client: httpx.Client, tmp_path: Path) -> Fetch:
     """Lock the small model and get ready to download it."""
     return Fetch(hub, client, tmp_path)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Give a folder that the image's user can enter, as no folder of pytest's lets it."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)

@@ -91,6 +91,31 @@ class Made:
         return {check["name"]: check["detail"] for check in found if not check["passed"]}
 
 
+def write(folder: Path, files: dict[str, bytes], *, known: bool = True) -> None:
+    """Write what an image is made of: a base, weights, a runtime that does nothing, and a lock.
+
+    Args:
+        folder: Where.
+        files: The model's.
+        known: Whether the lock shall name the layers' digests.
+    """
+    digest = SmallBase().layout(folder / "base")
+    for name, contents in (("weights", files), ("runtime", MODULES)):
+        for path, content in contents.items():
+            target = folder / name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    listed = tuple(
+        File(path=path, size=len(content), sha256=sha256(content))
+        for path, content in sorted(files.items())
+    )
+    layers = lockfile.layers(NAME, listed)
+    model = Model(name=NAME, revision="main", commit=COMMIT, files=listed, layers=layers)
+    lock = Lock(model=model, base=Base(image=IMAGE, digest=digest))
+    lock = with_digests(lock, folder / "weights") if known else lock
+    (folder / "lock").write_text(lockfile.dump(lock))
+
+
 def make(
     stages: Run,
     folder: Path,
@@ -108,21 +133,7 @@ def make(
         known: Whether the lock shall name the layers' digests.
         runtime: The runtime package; None takes one that does nothing.
     """
-    digest = SmallBase().layout(folder / "base")
-    for name, contents in (("weights", files), ("runtime", MODULES)):
-        for path, content in contents.items():
-            target = folder / name / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-    listed = tuple(
-        File(path=path, size=len(content), sha256=sha256(content))
-        for path, content in sorted(files.items())
-    )
-    layers = lockfile.layers(NAME, listed)
-    model = Model(name=NAME, revision="main", commit=COMMIT, files=listed, layers=layers)
-    lock = Lock(model=model, base=Base(image=IMAGE, digest=digest))
-    lock = with_digests(lock, folder / "weights") if known else lock
-    (folder / "lock").write_text(lockfile.dump(lock))
+    write(folder, files, known=known)
     named = [f"--{name}={folder / name}" for name in ("lock", "weights")]
     named.append(f"--runtime={runtime or folder / 'runtime'}")
     ended = stages("rootfs", *named, f"--out={folder / 'tree'}")

@@ -2,13 +2,11 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,15 +20,6 @@ from tests.support.server import ROOT, children
 
 Run = Callable[..., Ended]
 ALONE = ["unshare", "--user", "--map-root-user", "--net"]
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Give a folder that the image's user can enter, as no folder of pytest's lets it."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def begin(

@@ -54,7 +54,7 @@ def make(
         StorageError: `out` is not empty or cannot be written.
     """
     output.check(out)
-    modules = _modules(runtime)
+    names = modules(runtime)
     files = compile_cache.read(cache, stop) if cache else ()
     home = layer.MODELS / lock.model.name
     if weights is None:
@@ -64,7 +64,7 @@ def make(
     with output.filling(out):
         if weights:
             _place_weights(lock, weights, out / home, stop)
-        for module in modules:
+        for module in names:
             _place(runtime / module, out / RUNTIME / module, link=False)
         for file in files:
             _place((cache or out) / file.path, out / CACHE / file.path, link=False)
@@ -125,7 +125,7 @@ def read(lock: Lock, folder: Path, stop: Stop, *, known: bool = False) -> Tree:
     )
 
 
-def _modules(runtime: Path) -> list[str]:
+def modules(runtime: Path) -> list[str]:
     """List the package's modules; what Python left beside them is not part of it.
 
     Raises:

@@ -15,4 +15,5 @@ VERBS = {
     "smoke": "Ask an image, or the server that runs it, what users ask, and report the answers.",
     "scan": "Look for credentials in everything of ours that an image holds, and in logs.",
     "push": "Push an image that its reports name and pass; no blob travels twice.",
+    "build": "Do all of it: a lock becomes an image in a registry, with no engine.",
 }

@@ -57,6 +57,13 @@ def describe(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="refer to the weight layers that the lock knows, without writing them",
     )
+    making(parser)
+    parser.add_argument("--ref-name", metavar="NAME", help="name of the image in the layout")
+    options.out(parser)
+
+
+def making(parser: argparse.ArgumentParser) -> None:
+    """Add what the image shall say of its making."""
     parser.add_argument(
         "--created",
         metavar="TIME",
@@ -65,8 +72,6 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", metavar="COMMIT", help="commit of the sources, for a label")
     parser.add_argument("--source", metavar="URL", help="address of the sources, for a label")
     parser.add_argument("--version", metavar="TEXT", help="version of the image, for a label")
-    parser.add_argument("--ref-name", metavar="NAME", help="name of the image in the layout")
-    options.out(parser)
 
 
 def read(found: argparse.Namespace) -> ImageArguments:

@@ -26,6 +26,10 @@ from stages.stop import Stop
 
 BASE_NAME = f"{OCI}.base.name"  # the annotation that says where the base lies
 SINGLE, CHUNKED = "single", "chunked"
+ENVIRONMENT = (
+    "environment: REGISTRY_USERNAME with REGISTRY_PASSWORD or REGISTRY_PASSWORD_FILE, the same "
+    "with BASE_ before it for the base's registry, else DOCKER_CONFIG"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +56,7 @@ class PushArguments:
 def describe(parser: argparse.ArgumentParser) -> None:
     """Add what the verb takes. A password is never an argument."""
     parser.add_argument("layout", type=Path, metavar="LAYOUT", help="folder that `image` wrote")
-    parser.add_argument(
-        "targets",
-        nargs="+",
-        metavar="TARGET",
-        help="HOST/REPOSITORY:TAG; more tags of one repository can follow",
-    )
+    where(parser)
     parser.add_argument(
         "--report", type=Path, required=True, metavar="FILE", help="what `smoke` wrote of it"
     )
@@ -68,6 +67,17 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--lock", type=Path, metavar="FILE", help="lock that the image must be of [not looked at]"
     )
     options.base(parser)
+    parser.epilog = ENVIRONMENT
+
+
+def where(parser: argparse.ArgumentParser) -> None:
+    """Add where the image goes, and how."""
+    parser.add_argument(
+        "targets",
+        nargs="+",
+        metavar="TARGET",
+        help="HOST/REPOSITORY:TAG; more tags of one repository can follow",
+    )
     parser.add_argument(
         "--mount-from",
         action="append",
@@ -80,10 +90,6 @@ def describe(parser: argparse.ArgumentParser) -> None:
         choices=[SINGLE, CHUNKED],
         default=SINGLE,
         help="a request a blob, or chunks that go on after a failure [single]",
-    )
-    parser.epilog = (
-        "environment: REGISTRY_USERNAME with REGISTRY_PASSWORD or REGISTRY_PASSWORD_FILE, the same "
-        "with BASE_ before it for the base's registry, else DOCKER_CONFIG"
     )
 
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -36,20 +36,21 @@ class SmokeArguments:
         serve: The tree to start a server out of; None starts none.
         env: Settings over the image's.
         isolated: Whether the server that is started shall have no network.
+        log: Receives what the server writes; None takes a file beside the report.
     """
 
-    url: str | None
-    level: Level | None
     image: Path | None
     lock: Path
-    weights: Path | None
-    serve: Path | None
-    python: str
-    env: Mapping[str, str]
-    isolated: bool
-    key_file: Path | None
-    log: Path
     out: Path
+    url: str | None = None
+    level: Level | None = Level.STATIC
+    weights: Path | None = None
+    serve: Path | None = None
+    python: str = PYTHON
+    env: Mapping[str, str] = field(default_factory=dict)
+    isolated: bool = True
+    key_file: Path | None = None
+    log: Path | None = None
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +114,7 @@ def read(found: argparse.Namespace) -> SmokeArguments:
         env=env,
         isolated=found.network == NONE,
         key_file=found.key_file,
-        log=found.log or found.out.with_name(LOG),
+        log=found.log,
         out=found.out,
     )
 
@@ -156,7 +157,8 @@ async def _run(
     environ: Mapping[str, str],
     stop: Stop,
 ) -> None:
-    for path in (arguments.out, arguments.log):
+    log = arguments.log or arguments.out.with_name(LOG)
+    for path in (arguments.out, log):
         output.check_file(path)
     image = subject.read(arguments.image) if arguments.image else None
     lock = lockfile.read(arguments.lock) if image else None
@@ -170,7 +172,7 @@ async def _run(
             lock=lock,
             weights=arguments.weights,
             address=address,
-            serving=_serving(arguments, environ),
+            serving=_serving(arguments, log, environ),
             key=key,
             stop=stop,
         )
@@ -178,14 +180,14 @@ async def _run(
     finish(found, arguments.out)
 
 
-def _serving(arguments: SmokeArguments, environ: Mapping[str, str]) -> Serving | None:
+def _serving(arguments: SmokeArguments, log: Path, environ: Mapping[str, str]) -> Serving | None:
     if not arguments.serve or not arguments.level:
         return None
     return Serving(
         tree=arguments.serve,
         python=arguments.python,
         changes=launch.changes(arguments.level, arguments.env),
-        log=arguments.log.absolute(),
+        log=log.absolute(),
         host_network=not arguments.isolated,
         machine=environ,
     )

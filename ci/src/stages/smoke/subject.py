@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages import release
+from stages.cargo import KIND
 from stages.errors import IntegrityError
 from stages.image import OURS
 from stages.scan import layout
@@ -12,7 +14,6 @@ from stages.scan.layout import Blob, Layout
 from stages.smoke.report import Arguments, Image
 
 VERSION = f"{OURS}.vllm.version"  # the label that names vLLM's release
-KIND = f"{OURS}.layer"  # the annotation that says what a layer of ours holds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,30 +71,30 @@ def read(folder: Path) -> Subject:
         IntegrityError: It is no sound layout, or does not say how a container of it starts.
     """
     found = layout.read(folder)
-    run = found.texts[found.config].get("config") or {}
+    config = found.texts[found.config]
+    run = config.get("config") or {}
     try:
-        env = dict(one.split("=", 1) for one in run.get("Env") or ())
-        arguments = Arguments(
-            entrypoint=_words(run.get("Entrypoint")), cmd=_words(run.get("Cmd")), env=env
-        )
-        _check_annotations(found)
+        _check(found, run)
+        said = release.arguments(config)
     except (AttributeError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"{folder}: the image's configuration or manifest is not sound: make it again"
         ) from error
+    arguments = Arguments(
+        entrypoint=tuple(said["entrypoint"]), cmd=tuple(said["cmd"]), env=said["env"]
+    )
     return Subject(layout=found, run=run, arguments=arguments)
 
 
-def _words(value: object) -> tuple[str, ...]:
-    """Read a list of words; none is an empty one."""
-    words = [] if value is None else value
-    if not isinstance(words, list) or any(not isinstance(word, str) for word in words):
-        raise ValueError(value)
-    return tuple(words)
-
-
-def _check_annotations(found: Layout) -> None:
+def _check(found: Layout, run: Mapping[str, Any]) -> None:
+    """Raise TypeError where a part is not of the kind that is read."""
     manifest = found.texts[found.manifest]
     for one in (manifest, *manifest["layers"]):
         if not isinstance(one.get("annotations") or {}, dict):
             raise TypeError(one)
+    for name in ("Entrypoint", "Cmd", "Env"):
+        words = run.get(name) or []
+        if not isinstance(words, list) or any(not isinstance(word, str) for word in words):
+            raise TypeError(name)
+    if not isinstance(run.get("Labels") or {}, dict):
+        raise TypeError("Labels")
