@@ -12,6 +12,7 @@ import pytest
 from stages.smoke import asking
 from tests.stages.answering import FITTING, MODEL, START, Answer, Asked, Change, answering, stream
 from tests.stages.model import Ended
+from tests.stages.smoking import make, sound
 
 Run = Callable[..., Ended]
 KEY = "key-canary-9b2f4c"
@@ -269,6 +270,23 @@ def test_a_level_that_was_not_tried_is_not_claimed(stages: Run, tmp_path: Path) 
     assert ended.code == 2
     assert "FAILED  level" in ended.out
     assert "the server runs on cpu, which is not the level gpu" in ended.out
+
+
+def test_a_server_is_held_to_the_image_that_is_named(stages: Run, tmp_path: Path) -> None:
+    """Its model must be the image's; whether it runs this very image, it cannot tell."""
+    made = make(stages, tmp_path, sound())
+    other = [{"id": "acme/other", "max_model_len": 400}]
+
+    with answering() as url:
+        right = stages(*made.words(url))
+    shown = made.report()["not_shown"]
+    with answering(on("/v1/models", value(data=other))) as url:
+        wrong = stages(*made.words(url))
+
+    assert (right.code, wrong.code) == (0, 2)
+    assert "that this very image answers: whoever started it knows" in shown
+    assert "vLLM 0.9.0, which the image holds: 0.32.0+cpu answered" in shown
+    assert made.failed() == {"models": "it serves 'acme/other', expected 'acme/tiny-it'"}
 
 
 def test_a_gpu_is_named(stages: Run, tmp_path: Path) -> None:

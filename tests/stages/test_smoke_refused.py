@@ -93,6 +93,7 @@ def test_bad_input_is_refused(stages: Run, made: Made, case: str) -> None:
         ({"Env": 5}, {}),
         ({"Entrypoint": "python3"}, {}),
         ({"Cmd": [5]}, {}),
+        ({"Labels": ["A"]}, {}),
         ({}, {"annotations": "x"}),
     ],
 )

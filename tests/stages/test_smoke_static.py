@@ -207,6 +207,17 @@ def test_an_image_that_is_not_the_locks_is_found(stages: Run, tmp_path: Path, ca
     assert detail in made.failed().get(name, ""), made.failed()
 
 
+def test_a_shorter_length_than_the_models_passes(stages: Run, tmp_path: Path) -> None:
+    """MAX_MODEL_LEN may be set in the image, as a baked compile cache does."""
+    made = make(stages, tmp_path, sound())
+    rework(made.image, config=env(MAX_MODEL_LEN="1024"), manifest=nothing)
+
+    ended = stages(*made.words())
+
+    (check,) = [one for one in made.report()["checks"] if one["name"] == "length"]
+    assert (ended.code, check["detail"]) == (0, "1024 of 4096")
+
+
 def test_a_damaged_blob_is_found(stages: Run, tmp_path: Path) -> None:
     """Every blob that is at hand is held to its digest."""
     made = make(stages, tmp_path, sound())
@@ -304,15 +315,21 @@ def test_a_chat_template_is_found_where_it_may_lie(stages: Run, tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("paths", "told"),
     [
-        ("tokenizer.json", "the tokenizer: the model has no tokenizer.json"),
-        ("chat_template.jinja", "chats: the model has no chat template"),
+        ({"tokenizer.json"}, "the tokenizer: the model has no tokenizer.json"),
+        ({"chat_template.jinja"}, "chats: the model has no chat template"),
+        (
+            {"chat_template.jinja", "tokenizer_config.json"},
+            "chats: the model has no chat template",
+        ),
     ],
 )
-def test_what_a_model_lacks_is_told(stages: Run, tmp_path: Path, path: str, told: str) -> None:
+def test_what_a_model_lacks_is_told(
+    stages: Run, tmp_path: Path, paths: set[str], told: str
+) -> None:
     """It is no failure: the server may do without."""
-    files = {name: content for name, content in sound().items() if name != path}
+    files = {name: content for name, content in sound().items() if name not in paths}
     made = make(stages, tmp_path, files)
 
     ended = stages(*made.words())

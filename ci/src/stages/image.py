@@ -161,6 +161,12 @@ def describe(
     )
 
 
+def vllm_version(base: Base) -> str | None:
+    """Give vLLM's version as the base's tag says it; None when it does not."""
+    found = _VERSION.search(base.image)
+    return found[1] if found else None
+
+
 def set_digest(files: Iterable[File]) -> str:
     """Name a set of files, however it is packed: what `sha256sum` prints of it, sorted, hashed."""
     lines = sorted(f"{file.sha256}  {file.path}\n" for file in files)
@@ -213,7 +219,6 @@ def _env(model: str) -> dict[str, str]:
 def _said(lock: Lock, cache: tuple[File, ...], provenance: Provenance) -> dict[str, str]:
     """Say what is in the image. See https://specs.opencontainers.org/image-spec/annotations/."""
     model = lock.model
-    version = _VERSION.search(lock.base.image)
     said: dict[str, str | None] = {
         f"{OCI}.title": model.name,
         f"{OCI}.description": f"{model.name} on vLLM, warm before its port opens",
@@ -226,7 +231,7 @@ def _said(lock: Lock, cache: tuple[File, ...], provenance: Provenance) -> dict[s
         f"{OURS}.model.name": model.name,
         f"{OURS}.model.commit": model.commit,
         f"{OURS}.weights.digest": set_digest(model.files),
-        f"{OURS}.vllm.version": version[1] if version else None,
+        f"{OURS}.vllm.version": vllm_version(lock.base),
         f"{OURS}.compile-cache.digest": set_digest(cache) if cache else None,
     }
     return {name: text for name, text in said.items() if text is not None}

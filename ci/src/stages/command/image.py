@@ -10,12 +10,14 @@ from pathlib import Path
 from anyio.to_thread import run_sync
 
 from stages import base, credentials, lockfile, output, reference, settings, thin
+from stages.base import BaseImage
 from stages.command import options
 from stages.command.options import Verb
 from stages.credentials import Whose
 from stages.errors import UsageError
 from stages.hub import open_client
 from stages.image import Provenance
+from stages.lockfile import Lock
 from stages.reference import Reference
 from stages.registry import Registry
 from stages.stop import Stop
@@ -102,6 +104,20 @@ def prepare(arguments: ImageArguments, environ: Mapping[str, str], stop: Stop) -
     return partial(_run, arguments, environ, created, stop)
 
 
+def read_base(place: Reference | Path, lock: Lock, environ: Mapping[str, str]) -> BaseImage:
+    """Read the lock's base, as who we are to its registry.
+
+    Raises:
+        StagesError: It is not there, or cannot be stood on; see `base.read`.
+    """
+    login = None
+    if isinstance(place, Reference):
+        login = credentials.find(environ, place.host, whose=Whose.BASE)
+    with open_client() as client:
+        source = base.find(place, locked=lock.base, registry=Registry(client, login=login))
+        return base.read(source, lock.base.digest)
+
+
 async def _run(
     arguments: ImageArguments, environ: Mapping[str, str], created: int, stop: Stop
 ) -> None:
@@ -110,12 +126,7 @@ async def _run(
     if text := thin.warning(lock):
         sys.stderr.write(f"stages: warning: {text}\n")
     output.check(arguments.out)
-    login = None
-    if isinstance(place, Reference):
-        login = credentials.find(environ, place.host, whose=Whose.BASE)
-    with open_client() as client:
-        source = base.find(place, locked=lock.base, registry=Registry(client, login=login))
-        under = await run_sync(base.read, source, lock.base.digest, abandon_on_cancel=True)
+    under = await run_sync(read_base, place, lock, environ, abandon_on_cancel=True)
     provenance = Provenance(
         created=created,
         revision=arguments.revision,

@@ -21,7 +21,9 @@ from stages.command.scan import ScanArguments
 from stages.command.smoke import SmokeArguments
 from stages.credentials import Login, Whose
 from stages.errors import UsageError
+from stages.holes import holes
 from stages.hub import open_client
+from stages.image import vllm_version
 from stages.lockfile import Lock
 from stages.progress import Mode
 from stages.reference import Reference
@@ -80,7 +82,11 @@ class Steps:
         lock = lockfile.read(self.arguments.lock)
         self.arguments.work.clear()
         await run_sync(self._check)
-        secrets = self._secrets(lock)
+        place = self.arguments.push.base or reference.parse(lock.base.image)
+        secrets = self._secrets(place)
+        for line in _warnings(lock):
+            _tell(line)
+        await run_sync(image.read_base, place, lock, self.environ, abandon_on_cancel=True)
         known = await run_sync(self._is_known, lock, abandon_on_cancel=True)
         steps = list(self._steps(secrets, known=known))
         with contextlib.redirect_stdout(sys.stderr):
@@ -187,13 +193,12 @@ class Steps:
             out=work.scan,
         )
 
-    def _secrets(self, lock: Lock) -> dict[str, str]:
+    def _secrets(self, place: Reference | Path) -> dict[str, str]:
         """Give every secret that can be looked for: a short one is in each image by chance.
 
         Raises:
             UsageError: The login for the base's registry cannot be read.
         """
-        place = self.arguments.push.base or reference.parse(lock.base.image)
         base = None
         if isinstance(place, Reference):
             base = credentials.find(self.environ, place.host, whose=Whose.BASE)
@@ -208,6 +213,13 @@ class Steps:
             for name, text in texts.items()
             if SHORTEST_SECRET <= len(text.encode()) <= LONGEST_SECRET
         }
+
+
+def _warnings(lock: Lock) -> Iterator[str]:
+    """Name the holes that are known in the base's vLLM, closed ones too."""
+    if version := vllm_version(lock.base):
+        for hole in holes(version):
+            yield f"vLLM {version} has {hole}"
 
 
 def _tell(text: str) -> None:

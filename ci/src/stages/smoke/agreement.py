@@ -32,13 +32,11 @@ class Agreement:
 
     Attributes:
         described: What the lock, the runtime and the compile cache make of it.
-        content: The model's files; None where they are not at hand.
     """
 
     subject: Subject
     lock: Lock
     described: Image
-    content: Content | None
     stop: Stop
 
     def image(self) -> str:
@@ -70,11 +68,8 @@ class Agreement:
                 _same(f"digest of {described.told}", blob.digest, described.digest)
         return f"{self._check_blobs()} of {len(self.subject.layout.layers)} layers read"
 
-    def weights(self) -> str:
-        """Hold the model's files against the lock; which must be at hand."""
-        content = self.content
-        if content is None:
-            raise WrongError("the model's files are not at hand")
+    def weights(self, content: Content) -> str:
+        """Hold the model's files against the lock, and against the layers that they make."""
         for described, blob in self._pairs():
             if described.kind not in WEIGHTS:
                 continue

@@ -201,12 +201,12 @@ def _text(text: str) -> str:
 def _fitting(text: str, ended: str) -> str:
     """Quote JSON that fits the schema, or a beginning of it where the model wasted its tokens."""
     shown = brief(" ".join(text.split()))
-    compact = "".join(text.split())
-    if ended == "length" and compact and any(one.startswith(compact) for one in FITTING):
-        return f"{shown}, cut after {SCHEMA_TOKENS} tokens"
     try:
         value = json.loads(text)
     except ValueError:
+        compact = "".join(text.split())
+        if ended == "length" and compact and any(one.startswith(compact) for one in FITTING):
+            return f"{shown}, cut after {SCHEMA_TOKENS} tokens"
         raise WrongError(f"{shown} is not JSON, against the schema") from None
     fits = isinstance(value, dict) and set(value) == {"size", "sure"}
     if not fits or value["size"] not in SIZES or type(value["sure"]) is not bool:

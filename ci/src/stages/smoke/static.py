@@ -50,14 +50,17 @@ class Static:
             subject=self.subject,
             lock=self.lock,
             described=described,
-            content=content,
             stop=self.stop,
         )
         found = [looked_at("image", agreed.image), looked_at("layers", agreed.layers)]
         if self.tree:
             found.append(looked_at("served files", partial(agreed.served, self.tree)))
         if content:
-            return [*found, looked_at("weights", agreed.weights), *self._of_the_model(content)]
+            return [
+                *found,
+                looked_at("weights", partial(agreed.weights, content)),
+                *self._of_the_model(content),
+            ]
         model = self.lock.model
         self.not_shown.append(
             f"the model's files, which are not at hand: the lock names {model.name} at "
