@@ -1,7 +1,11 @@
 """`build` takes a lock to an image in a registry: Debian's own registry, a Hub on loopback."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,7 +21,7 @@ from tests.stages.smoking import sound, write
 from tests.support.hub import LoopbackHub
 from tests.support.hub_repo import Repo
 from tests.support.registry import Registry, registry
-from tests.support.server import ROOT
+from tests.support.server import ROOT, children
 
 Run = Callable[..., Ended]
 STEPS = ["download", "rootfs", "image", "smoke, level static", "scan", "push"]
@@ -209,6 +213,30 @@ def test_a_server_that_fails_ends_the_build(stages: Run, target: Registry, place
     assert (ended.code, ended.out) == (2, "")
     assert "no vLLM here" in ended.err
     assert "stages: `smoke` ended with exit code 2: what it wrote says why" in ended.err
+    assert target.asked("POST") == []
+
+
+def test_a_build_that_is_stopped_leaves_no_server(target: Registry, place: Path) -> None:
+    """SIGTERM ends the smoke test's own process, and the server with it."""
+    write(place, sound())
+    (place / "python3").write_text("#!/bin/sh\necho begun; sleep 100\n")
+    (place / "python3").chmod(0o755)
+    asked = words(place, target, f"--weights={place / 'weights'}", "--level=cpu")
+    command = [sys.executable, "-m", "stages", *asked, f"--python={place / 'python3'}"]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "ci" / "src")}
+    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+    while not (log := place / "work" / "server.log").exists() or not log.read_text():
+        time.sleep(0.05)
+    below = children(process.pid)
+
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate()
+
+    assert (process.returncode, len(below) >= 3) == (-signal.SIGTERM, True)
+    assert err.endswith("stages: stopped\n")
+    while any(Path(f"/proc/{pid}").exists() for pid in below):  # until they have been reaped
+        assert time.monotonic() - begun < 10
     assert target.asked("POST") == []
 
 
