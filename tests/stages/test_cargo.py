@@ -60,6 +60,15 @@ def test_weights_that_are_not_there_are_known(image: layout.Layout) -> None:
     assert {one.digest for one in found if one.place is Place.KNOWN} == weights
 
 
+@pytest.mark.parametrize("said", [None, "x", {}, {"dev.prewarm.layer": ["weights"]}])
+def test_layer_that_says_nothing_of_itself_is_not_known(image: layout.Layout, said: object) -> None:
+    """Only what is called weights may be absent, and what is not the base's."""
+    image.texts[image.manifest]["layers"][2]["annotations"] = said
+
+    with pytest.raises(IntegrityError, match="is absent"):
+        cargo.items(image, there=lambda digest: digest != image.layers[2].digest)
+
+
 def test_base_that_is_there_is_taken_from_the_layout(image: layout.Layout) -> None:
     """As in a layout that somebody has completed."""
     found = cargo.items(image, there=lambda _: True)

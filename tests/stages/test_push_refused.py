@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.stages.model import Ended
-from tests.stages.packaging import blob, manifest_of, spoil
+from tests.stages.packaging import blob, manifest_of, sha256, spoil
 from tests.stages.pushing import Ready
 
 Run = Callable[..., Ended]
@@ -233,3 +233,36 @@ def test_layout_without_a_layer_of_ours_is_refused(stages: Run, ready: Ready) ->
 
     assert ended.code == 2
     assert f"blob {digest} is absent, and it is no layer of the base" in ended.err
+
+
+@pytest.mark.parametrize("env", [["PORT"], "PORT=1", [1], 7])
+def test_image_that_starts_in_no_sound_way_is_refused(
+    stages: Run, ready: Ready, env: object
+) -> None:
+    """No engine would know what to make of its variables."""
+    path = blob(ready.layout, manifest_of(ready.layout)["config"]["digest"])
+    config = json.loads(path.read_bytes())
+    config["config"]["Env"] = env
+    rewrite(ready.layout, config)
+
+    ended = stages(*ready.words(f"{NOBODY}:v1"))
+
+    refused(ended)
+    assert "configuration does not say soundly how it starts" in ended.err
+
+
+def rewrite(layout: Path, config: object) -> None:
+    """Give a layout another configuration, with digests that fit."""
+    manifest = manifest_of(layout)
+    manifest["config"] |= written(layout, config)
+    index = json.loads((layout / "index.json").read_bytes())
+    index["manifests"][0] |= written(layout, manifest)
+    (layout / "index.json").write_text(json.dumps(index))
+
+
+def written(layout: Path, value: object) -> dict[str, object]:
+    """Write a blob; give what a descriptor says of it."""
+    content = json.dumps(value).encode()
+    digest = f"sha256:{sha256(content)}"
+    blob(layout, digest).write_bytes(content)
+    return {"digest": digest, "size": len(content)}

@@ -43,7 +43,8 @@ def items(image: Layout, *, there: Callable[[str], bool]) -> list[Item]:
     config = manifest["config"]
     found = {image.config: Item(digest=image.config, size=config["size"], place=Place.LAYOUT)}
     for blob, entry in zip(image.layers, manifest["layers"], strict=True):
-        kind = (entry.get("annotations") or {}).get(KIND)
+        said = entry.get("annotations")
+        kind = str(said.get(KIND) or "") if isinstance(said, dict) else ""
         if there(blob.digest):
             place = Place.LAYOUT
         elif kind in _WEIGHTS:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.errors import UnprovenError, UsageError
+from stages.errors import IntegrityError, UnprovenError, UsageError
 from stages.scan.layout import Layout
 
 VERSION = 1  # of both reports
@@ -63,6 +63,7 @@ def check(image: Layout, *, smoke: Any, scan: Any) -> Proof:
 
     Raises:
         UnprovenError: Lists every reason.
+        IntegrityError: The image's configuration is not sound.
     """
     wrong = [
         *(f"the smoke test's report {one}" for one in _smoke_problems(image, smoke)),
@@ -81,13 +82,22 @@ def check(image: Layout, *, smoke: Any, scan: Any) -> Proof:
 
 
 def arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Say how an image starts, as a smoke test's report does: entrypoint, cmd, env by name."""
-    run = config.get("config") or {}
-    return {
-        "entrypoint": list(run.get("Entrypoint") or ()),
-        "cmd": list(run.get("Cmd") or ()),
-        "env": dict(one.split("=", 1) for one in run.get("Env") or ()),
-    }
+    """Say how an image starts, as a smoke test's report does: entrypoint, cmd, env by name.
+
+    Raises:
+        IntegrityError: The configuration does not say it in a way that an engine understands.
+    """
+    try:
+        run = config.get("config") or {}
+        return {
+            "entrypoint": list(run.get("Entrypoint") or ()),
+            "cmd": list(run.get("Cmd") or ()),
+            "env": dict(one.split("=", 1) for one in run.get("Env") or ()),
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise IntegrityError(
+            "the image's configuration does not say soundly how it starts: make the layout again"
+        ) from error
 
 
 def _smoke_problems(image: Layout, report: Any) -> Iterator[str]:
