@@ -17,7 +17,7 @@ from typing import IO, Any
 from stages import lockfile
 from stages.lockfile import Base
 from tests.stages.model import Ended
-from tests.stages.packaging import IMAGE, Inputs, SmallBase, blob, config_of, manifest_of
+from tests.stages.packaging import IMAGE, OCI, Inputs, SmallBase, blob, config_of, manifest_of
 from tests.support.registry import Registry
 
 Run = Callable[..., Ended]
@@ -183,9 +183,11 @@ def made_on(
     return ready
 
 
-def seed(registry: Registry, repository: str, folder: Path) -> str:
+def seed(
+    registry: Registry, repository: str, folder: Path, *, kinds: Mapping[str, str] = OCI
+) -> str:
     """Put a small base into a registry; give its digest."""
-    digest = SmallBase(index=False).layout(folder / "seed")
+    digest = SmallBase(index=False, kinds=kinds).layout(folder / "seed")
     put_image(registry, repository, folder / "seed", digest)
     return digest
 
