@@ -14,8 +14,11 @@ from stages.__main__ import main
 from stages.hub import open_client
 from tests.stages.fetching import Fetch
 from tests.stages.model import COMMIT, NAME, Ended, model_files
+from tests.stages.pushing import Ready
 from tests.support.hub import LoopbackHub
 from tests.support.hub_repo import Repo
+from tests.support.registry import Registry, registry
+from tests.support.registry_faults import Proxy, proxy
 
 
 @pytest.fixture
@@ -83,3 +86,23 @@ def place() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Registry]:
+    """Run a registry."""
+    with registry(tmp_path / "registry") as running:
+        yield running
+
+
+@pytest.fixture
+def front(shelf: Registry) -> Iterator[Proxy]:
+    """Run a proxy before the registry, which does as it is told and counts what it is sent."""
+    with proxy(shelf.host) as running:
+        yield running
+
+
+@pytest.fixture
+def ready(stages: Callable[..., Ended], tmp_path: Path) -> Ready:
+    """Make an image with the reports that `push` demands."""
+    return Ready.make(stages, tmp_path / "made")

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from tests.stages.model import Ended
 from tests.stages.packaging import manifest_of
 from tests.stages.pushing import Ready, blobs_of, large_base, made_on, put_image
 from tests.support.registry import Registry, registry
-from tests.support.registry_faults import Proxy, proxy
+from tests.support.registry_faults import Proxy
 
 pytestmark = pytest.mark.containers
 
@@ -33,26 +33,6 @@ MEASURED = (
     'print(io["write_bytes"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, '
     "file=sys.stderr); sys.exit(code)"
 )
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Registry]:
-    """Run a registry."""
-    with registry(tmp_path / "registry") as running:
-        yield running
-
-
-@pytest.fixture
-def front(shelf: Registry) -> Iterator[Proxy]:
-    """Run a proxy before it, which counts what it is sent."""
-    with proxy(shelf.host) as running:
-        yield running
-
-
-@pytest.fixture
-def ready(stages: Run, tmp_path: Path) -> Ready:
-    """Make an image with its reports."""
-    return Ready.make(stages, tmp_path / "made")
 
 
 def test_push_gives_a_reference_by_digest_for_each_tag(

@@ -13,12 +13,6 @@ NOBODY = "127.0.0.1:9/a/b"  # where no registry listens
 DIGEST = f"sha256:{'d' * 64}"
 
 
-@pytest.fixture
-def ready(stages: Run, tmp_path: Path) -> Ready:
-    """Make an image with its reports."""
-    return Ready.make(stages, tmp_path)
-
-
 # What is asked, in what environment, and what the message says; IMAGE stands for the layout.
 BAD: dict[str, tuple[str, dict[str, str], str]] = {
     "nothing": ("", {}, "required: LAYOUT, TARGET, --report, --scan"),

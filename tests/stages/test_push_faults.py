@@ -3,23 +3,23 @@
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stages.push import STREAMS
 from stages.registry import upload
 from stages.retry import Attempts
 from tests.stages.model import Ended
 from tests.stages.pushing import Ready, blobs_of, watched
-from tests.support.registry import Registry, registry
-from tests.support.registry_faults import Act, Proxy, Seen, Tokens, proxy
+from tests.support.registry import Registry
+from tests.support.registry_faults import Act, Proxy, Seen, Tokens
 
 pytestmark = pytest.mark.containers
 
 Run = Callable[..., Ended]
 Fault = Callable[[Proxy, Registry], Callable[[Seen], Act | None]]
+ROOT = Path(__file__).parents[2]
 LARGE = 2**20  # bytes; only the weights' layers and their chunks have so many
 
 
@@ -33,26 +33,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Attempts, "_pause", pause)
     monkeypatch.setattr(upload, "CHUNK", LARGE)
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Registry]:
-    """Run a registry."""
-    with registry(tmp_path / "registry") as running:
-        yield running
-
-
-@pytest.fixture
-def front(shelf: Registry) -> Iterator[Proxy]:
-    """Run a proxy before it."""
-    with proxy(shelf.host) as running:
-        yield running
-
-
-@pytest.fixture
-def ready(stages: Run, tmp_path: Path) -> Ready:
-    """Make an image with its reports."""
-    return Ready.make(stages, tmp_path / "made")
 
 
 def once_each(act: Act) -> Fault:
@@ -221,45 +201,3 @@ def test_chunks_go_on_where_they_were(stages: Run, ready: Ready, front: Proxy) -
     assert Counter(large)[f"{LARGE}-{2 * LARGE - 1}"] == 1
     assert Counter(large)[f"{2 * LARGE}-{3 * LARGE - 1}"] == 2
     assert len(front.asked("GET upload")) == 1
-
-
-def test_registry_that_stays_away_is_told(stages: Run, ready: Ready, front: Proxy) -> None:
-    """Patience is bounded, and the message says that nothing was lost."""
-    front.act = lambda seen: Act(status=503) if seen.method == "POST" else None
-
-    ended = stages(*ready.words(f"{front.host}/a/b:v1"))
-
-    assert ended.code == 2
-    assert "status 503 (gave up after 10 tries" in ended.err
-    assert "What has been uploaded is kept: run the same command again" in ended.err
-
-
-def test_registry_that_asks_for_an_hour_is_told_at_once(
-    stages: Run, ready: Ready, front: Proxy
-) -> None:
-    """A pause past all patience is not begun."""
-    front.act = lambda seen: (
-        Act(status=429, headers={"Retry-After": "3600"}) if seen.method == "POST" else None
-    )
-
-    ended = stages(*ready.words(f"{front.host}/a/b:v1"))
-
-    assert ended.code == 2
-    assert "it asks for 3600 s" in ended.err
-
-
-@pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize("kind", ["HEAD blob", "POST upload", "PUT upload", "PUT manifest"])
-def test_refusal_ends_the_push_at_once(
-    stages: Run, ready: Ready, front: Proxy, shelf: Registry, status: int, kind: str
-) -> None:
-    """What a login may not do, trying again will not mend; no tag is written."""
-    front.act = lambda seen: Act(status=status) if seen.kind == kind else None
-
-    ended = stages(*ready.words(f"{front.host}/a/b:v1"))
-
-    assert ended.code == 2
-    assert ended.err.count("stages: ") == 1
-    assert f"{front.host}/a/b" in ended.err
-    assert not (shelf.data / "docker/registry/v2/repositories/a/b/_manifests/tags").exists()
-    assert len(front.asked(kind)) <= STREAMS

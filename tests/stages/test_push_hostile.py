@@ -1,7 +1,6 @@
 """A registry or a disk that holds other bytes than it should ends the push; no tag is written."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -9,8 +8,8 @@ from stages.retry import Attempts
 from tests.stages.model import Ended
 from tests.stages.packaging import blob, manifest_of
 from tests.stages.pushing import Ready
-from tests.support.registry import Registry, registry
-from tests.support.registry_faults import Act, Proxy, Seen, proxy
+from tests.support.registry import Registry
+from tests.support.registry_faults import Act, Proxy, Seen
 
 pytestmark = pytest.mark.containers
 
@@ -22,26 +21,6 @@ SIGNED = "registry.example/x?sig=canary"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait less between tries."""
     monkeypatch.setattr(Attempts, "_pause", lambda *_: 0.01)
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Registry]:
-    """Run a registry."""
-    with registry(tmp_path / "registry") as running:
-        yield running
-
-
-@pytest.fixture
-def front(shelf: Registry) -> Iterator[Proxy]:
-    """Run a proxy before it."""
-    with proxy(shelf.host) as running:
-        yield running
-
-
-@pytest.fixture
-def ready(stages: Run, tmp_path: Path) -> Ready:
-    """Make an image with its reports."""
-    return Ready.make(stages, tmp_path / "made")
 
 
 def tags(shelf: Registry) -> list[str]:

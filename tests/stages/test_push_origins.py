@@ -1,7 +1,7 @@
 """What a registry is shown goes to that registry alone, and only as it asks for it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,24 +27,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Registry]:
-    """Run a registry."""
-    with registry(tmp_path / "registry") as running:
-        yield running
-
-
-@pytest.fixture
-def front(shelf: Registry) -> Iterator[Proxy]:
-    """Run a proxy before it, which wants a login."""
-    with proxy(shelf.host) as running:
-        running.tokens = Tokens(user=("ada", PASSWORD))
-        yield running
-
-
-@pytest.fixture
-def ready(stages: Run, tmp_path: Path) -> Ready:
-    """Make an image with its reports."""
-    return Ready.make(stages, tmp_path / "made")
+def front(front: Proxy) -> Proxy:
+    """Give the proxy before the registry, which wants a login."""
+    front.tokens = Tokens(user=("ada", PASSWORD))
+    return front
 
 
 def shown_elsewhere(front: Proxy) -> list[Seen]:

@@ -12,7 +12,7 @@ from tests.stages.model import NAME, Ended
 from tests.stages.packaging import DOCKER, FILES, MODULES, OCI, config_of, manifest_of
 from tests.stages.pushing import Ready, made_on, seed
 from tests.support.dockerd import Docker, docker
-from tests.support.registry import Registry, registry
+from tests.support.registry import Registry
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(180)]
 
@@ -23,13 +23,6 @@ Run = Callable[..., Ended]
 def engine() -> Iterator[Docker]:
     """Run Debian's Docker engine."""
     with docker() as running:
-        yield running
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Registry]:
-    """Run a registry."""
-    with registry(tmp_path / "registry") as running:
         yield running
 
 

@@ -17,12 +17,6 @@ DIGEST = f"sha256:{'d' * 64}"
 CHECK = {"name": "chat", "passed": False, "detail": "said nothing"}
 
 
-@pytest.fixture
-def ready(stages: Run, tmp_path: Path) -> Ready:
-    """Make an image with its reports."""
-    return Ready.make(stages, tmp_path)
-
-
 Change = Callable[[dict[str, Any]], object]
 
 
