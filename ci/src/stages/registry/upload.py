@@ -39,12 +39,14 @@ class _Session:
         address: Where it goes on; may be signed, so it is never shown.
         chunk: Bytes to send at a time; None where the registry wants more than is held.
         offset: Bytes that the registry has.
+        furthest: The most that it ever had.
         doubtful: Whether it must be asked for the offset.
     """
 
     address: str = field(repr=False)
     chunk: int | None
     offset: int = 0
+    furthest: int = 0
     doubtful: bool = False
 
 
@@ -139,7 +141,9 @@ class Uploads:
             for chunk in _chunks(pieces, session.chunk):
                 self.stop.check()
                 self._send_chunk(blob, session, chunk)
-                attempts.gained()
+                if session.offset > session.furthest:
+                    session.furthest = session.offset
+                    attempts.gained()
 
     def _send_chunk(self, blob: Blob, session: _Session, chunk: list[bytes]) -> None:
         size = sum(map(len, chunk))
