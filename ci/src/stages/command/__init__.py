@@ -12,6 +12,8 @@ VERBS = {
     "download": "Fetch exactly the lock's files, verified; a broken run goes on where it ended.",
     "rootfs": "Write one tree with all that the image adds to its base, verified.",
     "image": "Make an OCI image layout of our layers over the lock's base, which is not fetched.",
+    "layers": "Write one folder for each kind of layer, for makers that copy folders: Dockerfile.",
+    "dockerfile": "Print what `docker build` must be told of a lock that is not the default one.",
     "scan": "Look for credentials in everything of ours that an image holds, and in logs.",
     "push": "Push an image that its reports name and pass; no blob travels twice.",
 }
