@@ -154,6 +154,20 @@ def test_scan_finds_nothing(built: Built) -> None:
     assert "is clean" in scanned.stdout
 
 
+def test_service_of_the_pushed_image(built: Built, base_registry: Registry, tmp_path: Path) -> None:
+    """`deploy` reads the image where it was pushed to, by digest; the layout is not needed."""
+    digest = json.loads((built.layout / "index.json").read_bytes())["manifests"][0]["digest"]
+    name = f"{base_registry.host}/acme/dockerfile:layout@{digest}"
+    out = tmp_path / "service.json"
+
+    done = stages("deploy", name, "--out", out)
+
+    assert done.returncode == 0, done.stderr
+    made = json.loads(out.read_bytes())
+    assert made["metadata"]["name"] == "tiny-gemma3"
+    assert made["spec"]["template"]["spec"]["containers"][0]["image"] == name
+
+
 def test_runtime_edit_reuses_every_weight_layer(built: Built) -> None:
     """One layer is new, the last; nothing is asked of the Hub."""
     before = built.layers

@@ -141,8 +141,13 @@ def find(place: Reference | Path, *, locked: Base, registry: Registry) -> Source
     return InRegistry(registry, place)
 
 
-def read(source: Source, digest: str) -> BaseImage:
+def read(source: Source, digest: str, *, what: str = "the base") -> BaseImage:
     """Read the base that `digest` names; of an index, what it lists for linux/amd64.
+
+    Args:
+        source: Where its manifest and configuration lie.
+        digest: Names the index or manifest.
+        what: What messages call it.
 
     Raises:
         IntegrityError: What was read has another digest.
@@ -151,7 +156,7 @@ def read(source: Source, digest: str) -> BaseImage:
         AnswerError: Its manifest or configuration is not sound.
         StagesError: As the source.
     """
-    where = f"the base {digest} in {source}"
+    where = f"{what} {digest} in {source}"
     manifest = _json(source.manifest(digest), digest, where)
     if _kind(manifest, where) in INDEXES:
         digest = _platform(manifest, where)

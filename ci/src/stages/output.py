@@ -1,6 +1,7 @@
-"""A folder that a stage fills: empty before, and empty again if the stage fails."""
+"""What a stage writes: a folder empty before, and empty again if it fails, or one file at once."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,33 @@ def check(out: Path) -> None:
             f"{out} is not empty, it holds {found[0].name}: choose an empty folder for --out, "
             "or remove what is there"
         )
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file in a folder that is not there, before work is done.
+
+    Raises:
+        StorageError: Names the folder.
+    """
+    if not path.parent.is_dir():
+        raise StorageError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file in one step, in the place of what was there.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror}. Choose another --out"
+        ) from error
 
 
 def _empty(out: Path, *, remove: bool) -> None:

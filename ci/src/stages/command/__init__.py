@@ -16,4 +16,5 @@ VERBS = {
     "dockerfile": "Print what `docker build` must be told of a lock that is not the default one.",
     "scan": "Look for credentials in everything of ours that an image holds, and in logs.",
     "push": "Push an image that its reports name and pass; no blob travels twice.",
+    "deploy": "Write a Cloud Run service's manifest for an image, and how it is deployed.",
 }
