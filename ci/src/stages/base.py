@@ -180,6 +180,24 @@ def read(source: Source, digest: str, *, what: str = "the base") -> BaseImage:
     return BaseImage(layers=layers, config=config)
 
 
+def check_vllm(image: BaseImage, locked: Base) -> None:
+    """Refuse a base that nowhere says that it holds vLLM.
+
+    Every image of vLLM's names it in its entrypoint and variables, and one that somebody made by
+    installing it says so in its history. Its files are not looked at, since they are not fetched.
+
+    Raises:
+        UnsuitableError: Neither its name nor its configuration mentions vLLM.
+    """
+    told = [image.config.get(key) for key in ("config", "history")]
+    if "vllm" not in f"{locked.image} {json.dumps(told)}".lower():
+        raise UnsuitableError(
+            f"the base {locked.image} does not mention vLLM, neither in its name nor in its "
+            "configuration: a server could not start on it. Lock an image of vLLM's, or give "
+            "yours a label that says so"
+        )
+
+
 def _json(content: bytes, digest: str, where: str) -> dict[str, Any]:
     """Hold bytes against their digest, and read them as an object."""
     if len(content) > LARGEST:
