@@ -311,3 +311,15 @@ def test_workflows_are_pinned_and_modest(name: str) -> None:
         assert job["permissions"]["contents"] == "read"
         assert job["timeout-minutes"] <= 120
         assert job["steps"][0]["with"] == {"persist-credentials": False}
+
+
+def test_hooks_run_what_the_check_runs() -> None:
+    """A commit is held to the same programs, in the same versions."""
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    check = (ROOT / "scripts/check").read_text().replace('"$bin/', '".venvs/check/bin/')
+
+    hooks = [one for repo in config["repos"] for one in repo["hooks"]]
+    assert {repo["repo"] for repo in config["repos"]} == {"local"}
+    for hook in hooks:
+        assert hook["entry"].split()[0] in check.replace('"', "")
+        assert (ROOT / hook["entry"].split()[0]).is_file()

@@ -47,7 +47,7 @@ def test_each_kind_has_a_folder(stages: Run, inputs: Inputs) -> None:
     assert ended.code == 0, ended.err
     assert ended.out == f"wrote {out}: compile-cache, model-files, runtime, weights\n"
     assert {name: found[name] for name in found.keys() - cached} == expected
-    assert len(cached) == 3
+    assert len(cached) == 4
     for path in there.values():
         mode = 0o755 if path.is_dir() else 0o644
         assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_mtime) == (mode, 0)

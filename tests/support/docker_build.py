@@ -99,10 +99,10 @@ class Builder:
     secrets: Mapping[str, Path]
 
     def build(
-        self, tag: str, *, check: bool = True, **arguments: str
+        self, tag: str, arguments: Mapping[str, str] | None = None, *, check: bool = True
     ) -> "subprocess.CompletedProcess[str]":
-        """Run `docker build`."""
-        given = dict(self.arguments) | arguments
+        """Run `docker build`, with more arguments where they are given."""
+        given = dict(self.arguments) | dict(arguments or {})
         words = [f"--build-arg={name}={value}" for name, value in given.items()]
         words += [f"--secret=id={name},src={path}" for name, path in self.secrets.items()]
         # Only on the host's network can a build reach the tests' loopback servers.

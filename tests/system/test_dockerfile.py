@@ -16,6 +16,7 @@ import pytest
 from stages import dockerfile, lockfile
 from tests.stages.model import TOKEN
 from tests.stages.packaging import blob, config_of, manifest_of
+from tests.stages.test_rootfs import write_cache
 from tests.support import debian_base
 from tests.support.docker_build import Builder, Context, layout_of, package_index, stages
 from tests.support.dockerd import Docker
@@ -196,21 +197,43 @@ def test_layers_follow_from_the_sources(built: Built) -> None:
 
 def test_both_makers_make_one_image(built: Built, tmp_path: Path) -> None:
     """`docker build` and `stages image` agree on how it starts, and on every file, by layers."""
-    lock = built.builder.context.lock
-    named = ("--lock", lock)
-    token = built.builder.secrets["HF_TOKEN"]
-    for words in (
-        ("download", *named, "--cache", tmp_path / "c", "--out", tmp_path / "w"),
-        ("rootfs", *named, "--weights", tmp_path / "w", "--out", tmp_path / "tree"),
-        ("image", *named, "--rootfs", tmp_path / "tree", "--out", tmp_path / "image"),
-    ):
-        more = ("--token-file", token) if words[0] == "download" else ()
-        done = stages(*words, *more, environ={"HF_ENDPOINT": built.hub.endpoint})
-        assert done.returncode == 0, done.stderr
+    image = _by_stages(built, tmp_path)
 
-    ours, dockers = _start(tmp_path / "image"), _start(built.layout)
-    assert dockers == ours
-    assert _files(built.layout) == _files(tmp_path / "image")
+    assert _start(built.layout) == _start(image)
+    assert _files(built.layout) == _files(image)
+
+
+def test_compile_cache_is_a_layer_of_both(
+    built: Built, base_registry: Registry, tmp_path: Path
+) -> None:
+    """What `bake` kept, compiled Python included, lies between model and runtime, with a label."""
+    context = built.builder.context
+    cache = write_cache(context.folder / "compile-cache")
+    told = stages("dockerfile", "--lock", context.lock, "--compile-cache", cache).stdout.split()
+    given = dict(word.split("=", 1) for word in told[1::2])
+
+    built.builder.build("dockerfile-baked", given)
+
+    layout = layout_of(built.builder.engine, base_registry, "dockerfile-baked", tmp_path / "baked")
+    image = _by_stages(built, tmp_path, cache=cache)
+    assert _start(layout) == _start(image)
+    assert _files(layout) == _files(image)
+    assert layers_of(built.builder.engine, "dockerfile-baked")[:-2] == built.layers[:-1]
+
+
+def _by_stages(built: Built, folder: Path, cache: Path | None = None) -> Path:
+    """Make the same image with the stages' own programs."""
+    named = ("--lock", built.builder.context.lock)
+    token = ("--token-file", built.builder.secrets["HF_TOKEN"])
+    baked = ("--compile-cache", cache) if cache else ()
+    for words in (
+        ("download", *named, "--cache", folder / "c", "--out", folder / "w", *token),
+        ("rootfs", *named, "--weights", folder / "w", "--out", folder / "tree", *baked),
+        ("image", *named, "--rootfs", folder / "tree", "--out", folder / "image"),
+    ):
+        done = stages(*words, environ={"HF_ENDPOINT": built.hub.endpoint})
+        assert done.returncode == 0, done.stderr
+    return folder / "image"
 
 
 def _start(layout: Path) -> dict[str, Any]:
@@ -240,7 +263,7 @@ def _layer(path: Path) -> dict[str, tuple[object, ...]]:
 
 def test_smoke_test_in_the_build(built: Built) -> None:
     """SMOKE=cpu starts the server, shows its answers, and makes the same image."""
-    done = built.builder.build("dockerfile-smoked", SMOKE="cpu")
+    done = built.builder.build("dockerfile-smoked", {"SMOKE": "cpu"})
 
     told = done.stdout + done.stderr
     assert "passed, level cpu" in told
@@ -259,7 +282,7 @@ def test_failing_server_fails_the_build(built: Built) -> None:
     original = module.read_text()
     module.write_text(f"{original}\nraise RuntimeError('broken on purpose')\n")
 
-    done = built.builder.build("dockerfile-broken", check=False, SMOKE="cpu")
+    done = built.builder.build("dockerfile-broken", {"SMOKE": "cpu"}, check=False)
 
     module.write_text(original)
     assert done.returncode != 0
@@ -283,7 +306,7 @@ def test_refused_build_leaves_no_image(
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /etc/\n")
     engine.run("build", "--tag=no-vllm", ".", cwd=tmp_path)
 
-    done = built.builder.build("dockerfile-refused", check=False, **arguments)
+    done = built.builder.build("dockerfile-refused", arguments, check=False)
 
     assert done.returncode != 0
     assert message in done.stderr
