@@ -2,26 +2,23 @@
 
 import json
 import subprocess
-import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stages import dockerfile, lockfile
 from tests.stages.model import TOKEN
-from tests.stages.packaging import blob, config_of, manifest_of
 from tests.stages.test_rootfs import write_cache
 from tests.support import debian_base
 from tests.support.docker_build import Builder, Context, layout_of, package_index, stages
 from tests.support.dockerd import Docker
 from tests.support.hub import LoopbackHub
 from tests.support.hub_repo import Repo
+from tests.support.image_files import files_of, start_of
 from tests.support.registry import Registry
 from tests.support.server import ROOT
 
@@ -199,8 +196,8 @@ def test_both_makers_make_one_image(built: Built, tmp_path: Path) -> None:
     """`docker build` and `stages image` agree on how it starts, and on every file, by layers."""
     image = _by_stages(built, tmp_path)
 
-    assert _start(built.layout) == _start(image)
-    assert _files(built.layout) == _files(image)
+    assert start_of(built.layout) == start_of(image)
+    assert files_of(built.layout) == files_of(image)
 
 
 def test_compile_cache_is_a_layer_of_both(
@@ -216,8 +213,8 @@ def test_compile_cache_is_a_layer_of_both(
 
     layout = layout_of(built.builder.engine, base_registry, "dockerfile-baked", tmp_path / "baked")
     image = _by_stages(built, tmp_path, cache=cache)
-    assert _start(layout) == _start(image)
-    assert _files(layout) == _files(image)
+    assert start_of(layout) == start_of(image)
+    assert files_of(layout) == files_of(image)
     assert layers_of(built.builder.engine, "dockerfile-baked")[:-2] == built.layers[:-1]
 
 
@@ -234,31 +231,6 @@ def _by_stages(built: Built, folder: Path, cache: Path | None = None) -> Path:
         done = stages(*words, environ={"HF_ENDPOINT": built.hub.endpoint})
         assert done.returncode == 0, done.stderr
     return folder / "image"
-
-
-def _start(layout: Path) -> dict[str, Any]:
-    """Read how a container starts and what the image says, without what says nothing."""
-    run: dict[str, Any] = config_of(layout)["config"]
-    found = {key: value for key, value in run.items() if value}
-    return found | {"Env": dict(one.split("=", 1) for one in found["Env"])}
-
-
-def _files(layout: Path) -> list[dict[str, tuple[object, ...]]]:
-    """Read each layer of ours: path -> type, mode, owner, time and content; not the base's /opt."""
-    layers = [one["digest"] for one in manifest_of(layout)["layers"]]
-    return [_layer(blob(layout, one)) for one in layers if blob(layout, one).exists()]
-
-
-def _layer(path: Path) -> dict[str, tuple[object, ...]]:
-    found: dict[str, tuple[object, ...]] = {}
-    with tarfile.open(path) as tar:
-        for one in tar:
-            file = tar.extractfile(one) if one.isfile() else None
-            content = sha256(file.read()).hexdigest() if file else None
-            name = one.name.rstrip("/")
-            found[name] = (one.type, one.mode & 0o7777, one.uid, one.gid, one.mtime, content)
-    found.pop("opt", None)
-    return found
 
 
 def test_smoke_test_in_the_build(built: Built) -> None:
