@@ -256,3 +256,31 @@ def history_of(folder: Path, told: Any) -> list[str]:
 def test_history_always_fits_the_layers(tmp_path: Path, told: Any) -> None:
     """A base without a history, or with one that does not fit, gets a line for each layer."""
     assert history_of(tmp_path, told)[0].startswith("base: sha256:")
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "history"),
+    [
+        (IMAGE, {}, ""),
+        ("example.com/a/b:v1", {"Entrypoint": ["vllm", "serve"]}, ""),
+        ("example.com/a/b:v1", {"Env": ["VLLM_USAGE_SOURCE=production-docker-image"]}, ""),
+        ("example.com/a/b:v1", {"Labels": {"holds": "vLLM 0.9.0"}}, ""),
+        ("example.com/a/b:v1", {}, "RUN pip install vllm==0.9.0"),
+    ],
+    ids=["name", "entrypoint", "variable", "label", "history"],
+)
+def test_base_that_mentions_vllm_is_taken(
+    tmp_path: Path, name: str, run: Mapping[str, Any], history: str
+) -> None:
+    """Wherever it does; its files are not fetched."""
+    made = SmallBase(run=run, config={"history": [{"created_by": history}]})
+
+    base.check_vllm(from_layout(tmp_path, made), Base(image=name, digest="x"))
+
+
+def test_base_that_does_not_mention_vllm_is_refused(tmp_path: Path) -> None:
+    """Before an image is made that could not start."""
+    made = SmallBase(run={"Entrypoint": ["python3"]})
+
+    with pytest.raises(UnsuitableError, match="does not mention vLLM"):
+        base.check_vllm(from_layout(tmp_path, made), Base(image="a/b/python:3.12", digest="x"))

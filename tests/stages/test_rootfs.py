@@ -25,7 +25,7 @@ def inputs(tmp_path: Path) -> Inputs:
 
 def write_cache(folder: Path) -> Path:
     """Write a compile cache as `bake` leaves it."""
-    contents = {"torch/kernel.so": b"\x7fELF", "triton/a.json": b"{}"}
+    contents = {"torch/kernel.so": b"\x7fELF", "triton/a.json": b"{}", "py/a.pyc": b"\xa7"}
     for path, content in contents.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
@@ -52,9 +52,9 @@ def test_tree_holds_weights_runtime_and_cache(stages: Run, inputs: Inputs) -> No
     found = {name: path.read_bytes() for name, path in there.items() if path.is_file()}
     cached = {name for name in found if name.startswith("opt/prewarm/compile-cache/")}
     assert ended.code == 0, ended.err
-    assert f"5 files of {NAME}, 3 of the runtime, 3 of compile cache" in ended.out
+    assert f"5 files of {NAME}, 3 of the runtime, 4 of compile cache" in ended.out
     assert {name: found[name] for name in found.keys() - cached} == expected
-    assert len(cached) == 3
+    assert len(cached) == 4
     for path in there.values():
         mode = 0o755 if path.is_dir() else 0o644
         assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_mtime) == (mode, 0)

@@ -59,10 +59,10 @@ class Docker:
 def docker() -> Iterator[Docker]:
     """Run an engine, and remove what it kept.
 
-    Its folder lies in .cache: on the disk with room for images.
+    Its folder lies in .cache, on the disk with room for images; runc wants its own path, no link.
     """
     (ROOT / ".cache").mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="docker-", dir=ROOT / ".cache"))
+    folder = Path(tempfile.mkdtemp(prefix="docker-", dir=(ROOT / ".cache").resolve()))
     run = Path(tempfile.mkdtemp(prefix="docker-"))  # a socket's path must be short
     found = Docker(run / "sock")
     command = [

@@ -141,8 +141,13 @@ def find(place: Reference | Path, *, locked: Base, registry: Registry) -> Source
     return InRegistry(registry, place)
 
 
-def read(source: Source, digest: str) -> BaseImage:
+def read(source: Source, digest: str, *, what: str = "the base") -> BaseImage:
     """Read the base that `digest` names; of an index, what it lists for linux/amd64.
+
+    Args:
+        source: Where its manifest and configuration lie.
+        digest: Names the index or manifest.
+        what: What messages call it.
 
     Raises:
         IntegrityError: What was read has another digest.
@@ -151,7 +156,7 @@ def read(source: Source, digest: str) -> BaseImage:
         AnswerError: Its manifest or configuration is not sound.
         StagesError: As the source.
     """
-    where = f"the base {digest} in {source}"
+    where = f"{what} {digest} in {source}"
     manifest = _json(source.manifest(digest), digest, where)
     if _kind(manifest, where) in INDEXES:
         digest = _platform(manifest, where)
@@ -173,6 +178,24 @@ def read(source: Source, digest: str) -> BaseImage:
     if len(diff_ids) != len(layers):
         raise AnswerError(f"{where}: it has {len(layers)} layers and {len(diff_ids)} diff_ids")
     return BaseImage(layers=layers, config=config)
+
+
+def check_vllm(image: BaseImage, locked: Base) -> None:
+    """Refuse a base that nowhere says that it holds vLLM.
+
+    Every image of vLLM's names it in its entrypoint and variables, and one that somebody made by
+    installing it says so in its history. Its files are not looked at, since they are not fetched.
+
+    Raises:
+        UnsuitableError: Neither its name nor its configuration mentions vLLM.
+    """
+    told = [image.config.get(key) for key in ("config", "history")]
+    if "vllm" not in f"{locked.image} {json.dumps(told)}".lower():
+        raise UnsuitableError(
+            f"the base {locked.image} does not mention vLLM, neither in its name nor in its "
+            "configuration: a server could not start on it. Lock an image of vLLM's, or give "
+            "yours a label that says so"
+        )
 
 
 def _json(content: bytes, digest: str, where: str) -> dict[str, Any]:

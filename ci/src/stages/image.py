@@ -153,7 +153,7 @@ def describe(
     said = MappingProxyType(_said(lock, cache, provenance))
     return Image(
         base=lock.base,
-        layers=(*_weights(lock), *_cache(cache), _runtime(runtime)),
+        layers=(*weight_layers(lock), *_cache(cache), _runtime(runtime)),
         created=provenance.date,
         env=MappingProxyType(_env(lock.model.name)),
         labels=said,
@@ -173,7 +173,8 @@ def set_digest(files: Iterable[File]) -> str:
     return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 
-def _weights(lock: Lock) -> Iterable[Layer]:
+def weight_layers(lock: Lock) -> Iterable[Layer]:
+    """Yield the lock's layers: one for each big weight file, then one for all small files."""
     model = lock.model
     for one in model.layers:
         yield Layer(

@@ -65,10 +65,10 @@ def make(
         if weights:
             _place_weights(lock, weights, out / home, stop)
         for module in names:
-            _place(runtime / module, out / RUNTIME / module, link=False)
+            place(runtime / module, out / RUNTIME / module, link=False)
         for file in files:
-            _place((cache or out) / file.path, out / CACHE / file.path, link=False)
-        _date(out)
+            place((cache or out) / file.path, out / CACHE / file.path, link=False)
+        date(out)
         return read(lock, out, stop, known=weights is None)
 
 
@@ -140,10 +140,10 @@ def _place_weights(lock: Lock, weights: Path, home: Path, stop: Stop) -> None:
     for file in lock.model.files:
         source = weights / file.path
         verify.check(file, source, stop=stop, advice=_WEIGHTS)
-        _place(source, home / file.path)
+        place(source, home / file.path)
 
 
-def _place(source: Path, target: Path, *, link: bool = True) -> None:
+def place(source: Path, target: Path, *, link: bool = True) -> None:
     """Put a file at its name in the tree, without changing the one that was given."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if link and _is_plain(source):
@@ -161,7 +161,7 @@ def _is_plain(source: Path) -> bool:
     return found.st_mode == stat.S_IFREG | MODE and found.st_mtime_ns == 0
 
 
-def _date(out: Path) -> None:
+def date(out: Path) -> None:
     """Give every folder the mode and time that it has in a layer."""
     for folder in (*(found for found in out.rglob("*") if found.is_dir()), out):
         folder.chmod(0o755)

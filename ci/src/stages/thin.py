@@ -42,10 +42,11 @@ class Thin:
         Raises:
             LockError: Weights shall be referred to, and the lock does not know all their layers.
             IntegrityError: The tree is not the lock's; `out` is left as it was.
-            UnsuitableError: There would be too many layers.
+            UnsuitableError: The base holds no vLLM, or there would be too many layers.
             StorageError: `out` is not empty or cannot be written.
         """
         output.check(out)
+        base.check_vllm(self.under, self.lock.base)
         if self.known:
             rootfs.check_known(self.lock)
         checked = rootfs.read(self.lock, tree, self.stop, known=self.known)

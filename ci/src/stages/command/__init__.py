@@ -12,8 +12,11 @@ VERBS = {
     "download": "Fetch exactly the lock's files, verified; a broken run goes on where it ended.",
     "rootfs": "Write one tree with all that the image adds to its base, verified.",
     "image": "Make an OCI image layout of our layers over the lock's base, which is not fetched.",
+    "layers": "Write one folder for each kind of layer, for makers that copy folders: Dockerfile.",
+    "dockerfile": "Print what `docker build` must be told of a lock that is not the default one.",
     "smoke": "Ask an image, or the server that runs it, what users ask, and report the answers.",
     "scan": "Look for credentials in everything of ours that an image holds, and in logs.",
     "push": "Push an image that its reports name and pass; no blob travels twice.",
     "build": "Do all of it: a lock becomes an image in a registry, with no engine.",
+    "deploy": "Write a Cloud Run service's manifest for an image, and how it is deployed.",
 }

@@ -1,0 +1,270 @@
+"""A service's manifest is Google's Service, and its numbers follow from image and platform."""
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.settings import Settings
+from stages.deploy import facts, service
+from stages.deploy.facts import DEFAULTS, Facts
+from stages.deploy.service import GIB, Wish
+from stages.errors import UsageError
+from stages.reference import parse
+from tests.stages.model import NAME, Ended
+from tests.stages.packaging import Inputs, SmallBase, manifest_of
+from tests.support import discovery
+
+Run = Callable[..., Ended]
+DIGEST = f"sha256:{'a' * 64}"
+IMAGE = parse(f"us-docker.pkg.dev/acme/repo/gemma:v1@{DIGEST}")
+FACTS = Facts(model="google/gemma-3-1b-it", weights=2 * 10**9, settings=DEFAULTS)
+
+
+def container(made: dict[str, Any]) -> dict[str, Any]:
+    """Give the manifest's one container."""
+    (only,) = made["spec"]["template"]["spec"]["containers"]
+    found: dict[str, Any] = only
+    return found
+
+
+def with_settings(**values: int) -> Facts:
+    """Give the facts of an image with other settings."""
+    return Facts(model=FACTS.model, weights=FACTS.weights, settings={**DEFAULTS, **values})
+
+
+@pytest.fixture
+def pushed(stages: Run, tmp_path: Path) -> tuple[Path, str]:
+    """Make an image, and give its layout and the name that a push would print."""
+    inputs = Inputs.write(tmp_path, SmallBase(run={"Env": ["PORT=1", "MAX_QUEUE=64"]}))
+    for words in (inputs.rootfs(), inputs.image()):
+        assert stages(*words).code == 0
+    layout = tmp_path / "image"
+    (one,) = json.loads((layout / "index.json").read_bytes())["manifests"]
+    return layout, f"us-docker.pkg.dev/acme/repo/tiny:v1@{one['digest']}"
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Wish(),
+        Wish(key_secret="key", settings={"MAX_MODEL_LEN": "4096"}, memory=32, least_instances=1),
+        Wish(gpu="nvidia-rtx-pro-6000", service="mine"),
+    ],
+    ids=["defaults", "everything", "other GPU"],
+)
+def test_manifest_is_googles_service(wish: Wish) -> None:
+    """Every field of it is one of the Service in Google's own description of the API."""
+    made = service.manifest(IMAGE, FACTS, wish)
+
+    assert discovery.problems(made, api="run.v1", schema="Service") == []
+
+
+def test_service_of_the_default_image() -> None:
+    """By digest, on an L4, open when warm, private, and gone when nobody asks."""
+    made = service.manifest(IMAGE, FACTS, Wish())
+
+    spec = made["spec"]["template"]["spec"]
+    annotations = made["spec"]["template"]["metadata"]["annotations"]
+    assert made["metadata"] == {"name": "gemma-3-1b-it"}
+    assert spec["containerConcurrency"] == 32
+    assert spec["nodeSelector"] == {"run.googleapis.com/accelerator": "nvidia-l4"}
+    assert container(made) == {
+        "image": str(IMAGE),
+        "ports": [{"name": "http1", "containerPort": 8000}],
+        "resources": {"limits": {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}},
+        "startupProbe": {
+            "tcpSocket": {"port": 8000},
+            "periodSeconds": 2,
+            "timeoutSeconds": 1,
+            "failureThreshold": 900,
+        },
+    }
+    assert annotations["run.googleapis.com/startup-cpu-boost"] == "true"
+    assert annotations["run.googleapis.com/cpu-throttling"] == "false"
+    assert annotations["autoscaling.knative.dev/minScale"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        ({}, 1800),
+        ({"START_TIMEOUT": 240}, 540),
+        ({"START_TIMEOUT": 100, "PREWARM_TIMEOUT": 20}, 120),
+        ({"START_TIMEOUT": 9000}, 1800),
+    ],
+)
+def test_probe_waits_as_long_as_the_image(settings: dict[str, int], seconds: int) -> None:
+    """Its own limits of start and warm-up, within what the platform gives a GPU."""
+    found = with_settings(**settings)
+
+    probe = container(service.manifest(IMAGE, found, Wish()))["startupProbe"]
+
+    assert service.start_limit(found) == seconds
+    assert probe["failureThreshold"] * probe["periodSeconds"] == seconds
+    assert probe["timeoutSeconds"] < probe["periodSeconds"]
+
+
+def test_port_is_the_images() -> None:
+    """For traffic and probe; the platform sets PORT itself, so that it is not set again."""
+    made = service.manifest(IMAGE, with_settings(PORT=9000), Wish(settings={"PORT": "9000"}))
+
+    assert container(made)["ports"][0]["containerPort"] == 9000
+    assert container(made)["startupProbe"]["tcpSocket"] == {"port": 9000}
+    assert "env" not in container(made)
+
+
+@pytest.mark.parametrize(
+    ("weights", "memory", "limits"),
+    [
+        (None, None, ("4", "16Gi")),
+        (2 * GIB, None, ("4", "16Gi")),
+        (9 * GIB, None, ("8", "17Gi")),
+        (2 * GIB, 32, ("8", "32Gi")),
+    ],
+)
+def test_memory_follows_from_the_weights(
+    weights: int | None, memory: int | None, limits: tuple[str, str]
+) -> None:
+    """Their size and 8 GiB, at least what the GPU comes with; more needs more processors."""
+    found = Facts(model=NAME, weights=weights, settings=DEFAULTS)
+
+    made = container(service.manifest(IMAGE, found, Wish(memory=memory)))
+
+    assert (made["resources"]["limits"]["cpu"], made["resources"]["limits"]["memory"]) == limits
+
+
+def test_key_comes_from_secret_manager() -> None:
+    """By name; its value is in no manifest."""
+    made = service.manifest(IMAGE, FACTS, Wish(key_secret="vllm-key", settings={"MAX_N": "4"}))
+
+    assert container(made)["env"] == [
+        {"name": "MAX_N", "value": "4"},
+        {
+            "name": "VLLM_API_KEY",
+            "valueFrom": {"secretKeyRef": {"name": "vllm-key", "key": "latest"}},
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "wish", "message"),
+    [
+        (with_settings(SHUTDOWN_TIMEOUT=10), Wish(), "SHUTDOWN_TIMEOUT is 10 seconds"),
+        (with_settings(MAX_QUEUE=16), Wish(), "--concurrency is 32, expected 1 to 16"),
+        (FACTS, Wish(concurrency=0), "--concurrency is 0"),
+        (FACTS, Wish(memory=8), "memory is 8 GiB, a nvidia-l4 comes with 16 to 32"),
+        (Facts(model=NAME, weights=40 * GIB, settings=DEFAULTS), Wish(), "memory is 48 GiB"),
+        (FACTS, Wish(request_timeout=3601), "--request-timeout is 3601"),
+        (FACTS, Wish(least_instances=2), "--min-instances 2 and --max-instances 1"),
+        (FACTS, Wish(service="No_Name"), "'No_Name' is no service's name"),
+    ],
+)
+def test_what_does_not_fit_is_refused(found: Facts, wish: Wish, message: str) -> None:
+    """The message says what the platform or the image gives."""
+    with pytest.raises(UsageError) as refused:
+        service.manifest(IMAGE, found, wish)
+
+    assert message in str(refused.value)
+
+
+def test_defaults_are_the_runtimes() -> None:
+    """What an image does not set is what its server takes."""
+    own = Settings()
+
+    assert {name: getattr(own, name.lower()) for name in DEFAULTS} == DEFAULTS
+
+
+def test_image_of_a_layout(stages: Run, pushed: tuple[Path, str], tmp_path: Path) -> None:
+    """Port, queue and weights are read from the image; the command that deploys it is printed."""
+    layout, name = pushed
+    out = tmp_path / "service.json"
+
+    ended = stages("deploy", name, f"--image={layout}", f"--out={out}", "--region=europe-west1")
+
+    made = json.loads(out.read_bytes())
+    wrote, command = ended.out.splitlines()
+    assert ended.code == 0, ended.err
+    assert wrote == f"wrote {out}"
+    assert shlex.split(command) == [
+        *("gcloud", "run", "services", "replace", str(out)),
+        *("--region", "europe-west1"),
+    ]
+    assert discovery.problems(made, api="run.v1", schema="Service") == []
+    assert container(made)["image"] == name
+    assert container(made)["ports"][0]["containerPort"] == 8000
+    assert made["metadata"]["name"] == "tiny-it"
+
+
+def test_settings_change_the_numbers(stages: Run, pushed: tuple[Path, str], tmp_path: Path) -> None:
+    """What is set over the image counts, and what the image sets limits the rest."""
+    layout, name = pushed
+    words = ("deploy", name, f"--image={layout}", f"--out={tmp_path / 's.json'}")
+
+    ended = stages(*words, "--set=START_TIMEOUT=60", "--set=PREWARM_TIMEOUT=40", "--concurrency=64")
+    refused = stages(*words, "--concurrency=65")
+
+    probe = container(json.loads((tmp_path / "s.json").read_bytes()))["startupProbe"]
+    assert ended.code == 0, ended.err
+    assert probe["failureThreshold"] == 50
+    assert "--concurrency is 65, expected 1 to 64" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["us-docker.pkg.dev/a/b:v1"], "has no digest; expected the name that `push` printed"),
+        (["UPPER/b"], "IMAGE: "),
+        ([str(IMAGE), "--set=port"], "--set takes NAME=VALUE"),
+        ([str(IMAGE), "--set=VLLM_API_KEY=x"], "for which there is --key-secret"),
+        ([str(IMAGE), "--key-secret=a/b"], "is no secret's name"),
+    ],
+)
+def test_wrong_words_are_refused(stages: Run, words: list[str], message: str) -> None:
+    """Before anything is asked."""
+    ended = stages("deploy", *words)
+
+    assert ended.code == 2
+    assert message in ended.err
+
+
+def test_layout_of_another_image_is_refused(
+    stages: Run, pushed: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Its settings might be others."""
+    layout, name = pushed
+
+    ended = stages("deploy", str(IMAGE), f"--image={layout}", f"--out={tmp_path / 's.json'}")
+
+    assert ended.code == 2
+    assert f"holds {name.partition('@')[2]}, IMAGE is {DIGEST}" in ended.err
+    assert not (tmp_path / "s.json").exists()
+
+
+def test_setting_that_is_no_number_is_refused(
+    stages: Run, pushed: tuple[Path, str], tmp_path: Path
+) -> None:
+    """All of them at once."""
+    layout, name = pushed
+    words = ("--set=PORT=http", "--set=START_TIMEOUT=1m", f"--out={tmp_path / 's.json'}")
+
+    ended = stages("deploy", name, f"--image={layout}", *words)
+
+    assert ended.code == 2
+    assert "PORT is 'http', expected a whole number; START_TIMEOUT is '1m'" in ended.err
+
+
+def test_weights_are_counted(pushed: tuple[Path, str]) -> None:
+    """Of the layers that the manifest says are weights or model files."""
+    from stages.base import InLayout  # noqa: PLC0415 - only this test reads by hand
+
+    layout, name = pushed
+    layers = manifest_of(layout)["layers"]
+
+    found = facts.read(InLayout(layout), name.partition("@")[2], changes={})
+
+    assert found.weights == sum(one["size"] for one in layers[1:-1])
+    assert found.settings["MAX_QUEUE"] == 64
