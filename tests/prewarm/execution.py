@@ -65,7 +65,9 @@ class Execution:
     @cached_property
     def services(self) -> dict[str, Recipe]:
         """The services it reaches: name -> service."""
-        return {call.args["alias"]: call.args["service"] for call in self._before("withServiceBinding")}
+        return {
+            call.args["alias"]: call.args["service"] for call in self._before("withServiceBinding")
+        }
 
     @property
     def user(self) -> str | None:

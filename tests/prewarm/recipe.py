@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Recipe:
     """One call, with those before it as its parent and those it was given as arguments.
 
@@ -31,6 +31,14 @@ class Recipe:
         before = self.parent.id if self.parent else ""
         text = json.dumps([before, self.kind, self.name, told, str(self.given)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same calls."""
+        return isinstance(other, Recipe) and self.id == other.id
+
+    def __hash__(self) -> int:
+        """Fit equality."""
+        return hash(self.id)
 
     def chain(self) -> list["Recipe"]:
         """List the calls from the first to this one."""

@@ -132,9 +132,7 @@ class _Builder:
     def _object(self, name: str) -> GraphQLObjectType:
         if name not in self.named:
             nodes = () if name == "Query" else (self.node,)
-            self.named[name] = GraphQLObjectType(
-                name, lambda: self._fields(name), interfaces=nodes
-            )
+            self.named[name] = GraphQLObjectType(name, lambda: self._fields(name), interfaces=nodes)
         found: GraphQLObjectType = self.named[name]
         return found
 

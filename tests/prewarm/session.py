@@ -126,7 +126,7 @@ class Session:
             raise GraphQLError(f"the id {found!r} stands for {seen}, expected {kind}")
         return recipe
 
-    def _resolve(self, source: Recipe | None, info: GraphQLResolveInfo, **args: Any) -> Any:
+    def _resolve(self, source: Recipe | None, info: GraphQLResolveInfo, /, **args: Any) -> Any:
         """Answer a field: an object is the call itself, a value is looked up."""
         name = info.field_name
         if name == "node":

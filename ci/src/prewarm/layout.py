@@ -6,8 +6,14 @@ from prewarm import credentials, tool
 from prewarm.given import LAYOUT, LOCK, REGISTRY, TREE, Given
 
 
-async def make(given: Given, tree: dagger.Directory) -> dagger.Directory:
+async def make(given: Given, tree: dagger.Directory, *, known: bool) -> dagger.Directory:
     """Make the layout of a tree.
+
+    Args:
+        given: The constructor's arguments.
+        tree: What the image holds.
+        known: Refers to the weight layers that the lock knows, which will do to look at an image
+            and not to push it.
 
     Raises:
         FunctionError: The tree is not the lock's, or the base's manifest cannot be read.
@@ -15,6 +21,7 @@ async def make(given: Given, tree: dagger.Directory) -> dagger.Directory:
     container = reading(tool.container(given), given)
     container = container.with_mounted_directory(TREE, tree, read_only=True)
     words = ["image", "--lock", LOCK, "--rootfs", TREE, "--out", LAYOUT, *base(given)]
+    words += ["--known"] if known else []
     return (await tool.finished(tool.stage(container, *words), "making the image")).directory(
         LAYOUT
     )

@@ -125,7 +125,7 @@ class Prewarm:
         The report names the level and what it does not show.
         """
         made = await parts.ready(self._given(), token=hf_token, weights=weights)
-        thin = await layout.make(self._given(), made.tree)
+        thin = await layout.make(self._given(), made.tree, known=True)
         return await smoke.test(self._given(), made, level, layout=thin)
 
     @anew
@@ -134,7 +134,7 @@ class Prewarm:
     ) -> dagger.Container:
         """Fetch, assemble and test: the image, once its smoke test has passed."""
         made = await parts.ready(self._given(), token=hf_token, weights=weights)
-        thin = await layout.make(self._given(), made.tree)
+        thin = await layout.make(self._given(), made.tree, known=True)
         await smoke.test(self._given(), made, level, layout=thin)
         return await image.assemble(self._given(), made, on=image.base(self._given(), made.lock))
 
@@ -239,7 +239,7 @@ class Prewarm:
         Fails where there is one. The token itself is looked for as well.
         """
         made = await parts.ready(self._given(), token=hf_token, weights=weights)
-        thin = await layout.make(self._given(), made.tree)
+        thin = await layout.make(self._given(), made.tree, known=True)
         return await scan.scan(self._given(), thin, token=hf_token)
 
     @dagger.function

@@ -21,6 +21,7 @@ DOWNLOAD = (
     "lockfile.py",
     "names.py",
     "origin.py",
+    "parallel.py",
     "partial.py",
     "progress.py",
     "range_answer.py",

@@ -57,7 +57,7 @@ async def publish(given: Given, asked: Publishing) -> str:
     if asked.level is Level.STATIC and asked.report is None:
         return await _whole(given, asked)
     made = await parts.ready(given, token=asked.token, weights=asked.weights)
-    thin = await layout.make(given, made.tree)
+    thin = await layout.make(given, made.tree, known=False)
     report = asked.report or await smoke.test(given, made, asked.level, layout=thin)
     clean = await scan.scan(given, thin, token=asked.token)
     return await _push(given, asked, thin, report=report, clean=clean)
