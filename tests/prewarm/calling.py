@@ -100,8 +100,16 @@ class Module:
     def call(self, name: str, **arguments: Any) -> Any:
         """Call a function as `dagger call` does, and give its result as JSON."""
         constructor, functions = registered(self.session)
-        state = self._result("", self._defaults(constructor) | self.outside, {})
-        return self._result(name, self._defaults(functions[name]) | arguments, state)
+        outside = self._defaults(constructor) | self.outside
+        inside = self._defaults(functions[name]) | arguments
+
+        async def ask() -> Any:
+            async with await dagger.connect():
+                module = Prewarm.__dagger_module__  # type: ignore[attr-defined]
+                state = await module.get_result(NAME, {}, "", outside)
+                return await module.get_result(NAME, state, name, inside)
+
+        return anyio.run(ask)
 
     def call_for(self, name: str, **arguments: Any) -> Recipe:
         """Call a function that gives an object."""
@@ -122,14 +130,6 @@ class Module:
             for name, one in function.arguments.items()
             if (path := one.default_path)
         }
-
-    def _result(self, name: str, arguments: Mapping[str, Any], state: Mapping[str, Any]) -> Any:
-        async def ask() -> Any:
-            async with await dagger.connect():
-                module = Prewarm.__dagger_module__  # type: ignore[attr-defined]
-                return await module.get_result(NAME, state, name, arguments)
-
-        return anyio.run(ask)
 
 
 @cache
