@@ -148,7 +148,8 @@ def module_recipe(session: Session) -> Recipe:
 
     async def register() -> str:
         async with await dagger.connect():
-            return str(await Prewarm.__dagger_module__._typedefs())  # type: ignore[attr-defined]
+            module = Prewarm.__dagger_module__  # type: ignore[attr-defined]
+            return str(await module._typedefs())  # noqa: SLF001 (as its command line does)
 
     before = list(session.asked.problems)
     found = session.find(anyio.run(register))

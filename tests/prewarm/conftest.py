@@ -16,8 +16,8 @@ from tests.support.hub_repo import Repo
 os.environ["DAGGER_MAIN_OBJECT"] = "Prewarm"
 os.environ["DAGGER_MODULE"] = "prewarm"
 
-from tests.prewarm.calling import Module
 from tests.prewarm import session as sessions
+from tests.prewarm.calling import Module
 from tests.prewarm.session import Session
 
 

@@ -69,7 +69,8 @@ class Runner:
         if recipe.name in {"directory", "file"} and made_by:
             return _below(self.roots[made_by[-1].id], recipe.args["path"])
         assert recipe.parent
-        return self.path(recipe.parent) / recipe.args["path"]
+        below: str = recipe.args["path"]
+        return self.path(recipe.parent) / below
 
     def _lay_out(self, source: Recipe, target: Path) -> None:
         """Put a file or folder where a program expects it."""

@@ -226,6 +226,8 @@ def _read(annotation: ast.expr) -> tuple[str, ast.expr | None, bool]:
         return "list", annotation.slice, False
     if isinstance(annotation, ast.Constant):
         text = annotation.value
-        return ("None", None, True) if text is None else _read(ast.parse(text).body[0].value)  # type: ignore[attr-defined]
+        return (
+            ("None", None, True) if text is None else _read(ast.parse(str(text), mode="eval").body)
+        )
     assert isinstance(annotation, ast.Name)
     return annotation.id, None, False

@@ -41,6 +41,7 @@ class Asked:
         ran: Programs in the order in which they would have run, each once.
         outcome: Says how a program fails, or None; may run it.
         printed: What a program writes to standard output.
+        broken: Says why the engine itself cannot give a value, or None.
         problems: Queries that the schema does not allow.
     """
 
@@ -48,6 +49,7 @@ class Asked:
     recipes: list[Recipe] = field(default_factory=list)
     outcome: Callable[[Execution], Failed | None] = field(default=lambda _: None)
     printed: Callable[[Execution], str] = field(default=lambda _: "")
+    broken: Callable[[Recipe], str | None] = field(default=lambda _: None)
     problems: list[str] = field(default_factory=list)
 
     def verbs(self) -> list[str]:
@@ -57,8 +59,8 @@ class Asked:
     def texts(self) -> list[str]:
         """List every text that was given to the engine."""
         values = [value for one in self.recipes for value in one.args.values()]
-        lists = [value for value in values if isinstance(value, list)]
-        return [one for one in (*values, *sum(lists, [])) if isinstance(one, str)]
+        lists = [value if isinstance(value, list) else [value] for value in values]
+        return [text for found in lists for text in found if isinstance(text, str)]
 
     def only(self, verb: str) -> Execution:
         """Give the one run of a verb."""
@@ -154,6 +156,8 @@ class Session:
         """Run what a value needs, and give it."""
         of = leaf.parent
         assert of
+        if why := self.asked.broken(leaf):
+            raise GraphQLError(why, extensions={"_type": "ENGINE"})
         for one in executions(of):
             if one.recipe.id not in {ran.recipe.id for ran in self.asked.ran}:
                 self._run(one)
@@ -187,7 +191,8 @@ def _content(file: Recipe) -> str:
     assert file.name == "file"
     assert file.parent
     assert isinstance(file.parent.given, Path)
-    return (file.parent.given / file.args["path"]).read_text()
+    path: str = file.args["path"]
+    return (file.parent.given / path).read_text()
 
 
 def _handler(session: Session) -> type[BaseHTTPRequestHandler]:

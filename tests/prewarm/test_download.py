@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-
 from prewarm import download, program
 from prewarm.given import TOOL_IMAGE
 from tests.prewarm.calling import Module

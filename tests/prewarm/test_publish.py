@@ -158,6 +158,27 @@ def test_level_gpu_is_refused(module: Module) -> None:
     assert module.asked.ran == []
 
 
+# Addresses that cannot be pushed to -> what is said of them.
+ADDRESSES = {
+    "no tag": (["host.example/vllm"], "needs a tag"),
+    "a digest": ([REFERENCE], "needs a tag, and no digest"),
+    "no name": (["HOST/UPPER:x"], "is not an image's name"),
+    "two repositories": (["a.example/b:c", "a.example/d:e"], "must be tags of one repository"),
+}
+
+
+@pytest.mark.parametrize("case", ADDRESSES)
+def test_address_is_judged_first(module: Module, case: str) -> None:
+    """By the parser of the program that pushes, before anything is fetched."""
+    (address, *also), told = ADDRESSES[case]
+
+    message = module.refused("publish", address=address, also=also, level="CPU")
+
+    assert message.startswith("publishing: ")
+    assert told in message
+    assert module.asked.ran == []
+
+
 def test_registry_on_this_machine_is_reached_by_name(module: Module) -> None:
     """A plain-HTTP registry is a service, which the programs that ask it know as loopback."""
     service = module.bring("Service", "tcp://127.0.0.1:5000")

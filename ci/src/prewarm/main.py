@@ -192,8 +192,9 @@ class Prewarm:
         ] = None,
     ) -> dagger.Service:
         """Run the server: `up --ports 8000:8000` opens the port here, once it is warm."""
+        named = serve.variables(settings)
         made = await parts.ready(self._given(), token=hf_token, weights=weights)
-        return await serve.service(self._given(), made, gpu=gpu, settings=settings, key=api_key)
+        return await serve.service(self._given(), made, gpu=gpu, settings=named, key=api_key)
 
     @anew
     async def bake(self, *, hf_token: Token = None, weights: Weights = None) -> dagger.Directory:

@@ -18,6 +18,8 @@ from prewarm.given import (
     Given,
 )
 from prewarm.level import Level
+from stages import arguments
+from stages.errors import UsageError
 
 WORK = "/work"
 
@@ -49,6 +51,7 @@ async def publish(given: Given, asked: Publishing) -> str:
     Raises:
         FunctionError: A step failed, and no address has got an image.
     """
+    _check(asked)
     if asked.level is Level.GPU:
         raise FunctionError(
             "publish --level gpu would run the base, which publish never fetches. Run "
@@ -61,6 +64,18 @@ async def publish(given: Given, asked: Publishing) -> str:
     report = asked.report or await smoke.test(given, made, asked.level, layout=thin)
     clean = await scan.scan(given, thin, token=asked.token)
     return await _push(given, asked, thin, report=report, clean=clean)
+
+
+def _check(asked: Publishing) -> None:
+    """Refuse addresses before anything is fetched, by the very parser that would refuse them.
+
+    Raises:
+        FunctionError: Lists every problem.
+    """
+    try:
+        arguments.parse(["push", LAYOUT, *asked.addresses, "--report", SMOKE, "--scan", SCAN])
+    except UsageError as error:
+        raise FunctionError(f"publishing: {error}") from None
 
 
 async def _whole(given: Given, asked: Publishing) -> str:

@@ -13,25 +13,29 @@ from prewarm.parts import Parts
 KEPT = "/tmp/compile-cache"  # noqa: S108 (where the image's user may write)
 
 
+def variables(settings: Sequence[str]) -> list[tuple[str, str]]:
+    """Read settings, before anything is fetched for them.
+
+    Raises:
+        FunctionError: One is not NAME=VALUE.
+    """
+    if wrong := [one for one in settings if not one.partition("=")[1]]:
+        raise FunctionError(f"--settings: {wrong[0]!a} is not NAME=VALUE")
+    return [(name, value) for name, _, value in (one.partition("=") for one in settings)]
+
+
 async def service(
     given: Given,
     parts: Parts,
     *,
     gpu: bool,
-    settings: Sequence[str],
+    settings: Sequence[tuple[str, str]],
     key: dagger.Secret | None,
 ) -> dagger.Service:
-    """Give the server: the image on the engine's GPUs, or its layers on vLLM's CPU build.
-
-    Raises:
-        FunctionError: A setting is not NAME=VALUE.
-    """
+    """Give the server: the image on the engine's GPUs, or its layers on vLLM's CPU build."""
     on = _gpus(given, parts) if gpu else dag.container().from_(given.cpu_base)
     container = await image.assemble(given, parts, on=on)
-    for setting in settings:
-        name, sign, value = setting.partition("=")
-        if not sign:
-            raise FunctionError(f"--settings: {setting!a} is not NAME=VALUE")
+    for name, value in settings:
         container = container.with_env_variable(name, value)
     if key:
         container = container.with_secret_variable("VLLM_API_KEY", key)
