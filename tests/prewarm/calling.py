@@ -11,6 +11,7 @@ import dagger
 import pytest
 
 from prewarm import Prewarm
+from prewarm.level import Level
 from tests.prewarm.recipe import Recipe
 from tests.prewarm.session import Asked, Session
 from tests.support.server import ROOT
@@ -43,6 +44,18 @@ class Argument:
         found: Recipe = self.said["typeDef"]
         return str(found.calls("withObject")[0].args["name"])
 
+    @property
+    def is_switch(self) -> bool:
+        """Whether its flag needs no value."""
+        found: Recipe = self.said["typeDef"]
+        return any(call.args["kind"] == "BOOLEAN_KIND" for call in found.calls("withKind"))
+
+    @property
+    def choices(self) -> set[str]:
+        """What it can be, as a user writes it; empty for one that can be anything."""
+        found: Recipe = self.said["typeDef"]
+        return {member.name.lower() for member in Level} if found.calls("withEnum") else set()
+
 
 @dataclass(frozen=True)
 class Function:
@@ -72,6 +85,13 @@ class Function:
         """How long its result is kept; None as Dagger does by itself."""
         found = self.recipe.calls("withCachePolicy")
         return str(found[-1].args["policy"]) if found else None
+
+    @property
+    def returns(self) -> str:
+        """The type of the object that it gives; empty where it gives none."""
+        found: Recipe = self.recipe.chain()[0].args["returnType"]
+        objects = found.calls("withObject")
+        return str(objects[0].args["name"]) if objects else ""
 
     @property
     def is_check(self) -> bool:

@@ -79,6 +79,11 @@ def methods() -> Mapping[str, tuple[Method, ...]]:
     }
 
 
+def kind_of(method: Method) -> str:
+    """Name the type that a field gives."""
+    return _read(method.returns)[0]
+
+
 def _is(name: str, kind: type) -> bool:
     found = getattr(gen, name, None)
     return inspect.isclass(found) and issubclass(found, kind)
