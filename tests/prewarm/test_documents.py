@@ -1,9 +1,11 @@
 """Every `dagger call` that a reader is shown works."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.prewarm.calling import registered
 from tests.prewarm.command_line import Line, lines, problems
 from tests.prewarm.session import Session
 from tests.support.server import ROOT
@@ -19,7 +21,7 @@ DOCUMENTS = sorted(
 )
 # A call, and what is wrong with it.
 WRONG = {
-    "publsh": "no function publsh",
+    "announce": "no function announce",
     "publish": "publish needs --address",
     "--lock=x publish --address a": "no argument --lock",
     "publish --address a --tag=b": "no argument --tag",
@@ -92,3 +94,19 @@ def test_call_over_several_lines_is_one(tmp_path: Path) -> None:
 def test_prose_is_no_call(tmp_path: Path) -> None:
     """Outside of code the words mean nothing to a shell."""
     assert written(tmp_path, "The dagger call publish does it.") == []
+
+
+def test_example_of_defaults_names_arguments(session: Session) -> None:
+    """`FUNCTION_ARGUMENT` or `ARGUMENT` of the constructor, as the engine reads them."""
+    constructor, functions = registered(session)
+    known = {one.replace("_", "") for one in constructor.arguments}
+    known |= {
+        f"{name}_{one.replace('_', '')}"
+        for name, function in functions.items()
+        for one in function.arguments
+    }
+    text = (ROOT / ".env.example").read_text()
+
+    named = re.findall(r"^(?:# )?([A-Z_]+)=", text, re.MULTILINE)
+    assert {name.lower() for name in named} <= known
+    assert len(named) > 1

@@ -1,6 +1,8 @@
 """What a user reads when something fails: one line, and no traceback."""
 
 import logging
+import runpy
+import sys
 
 import dagger
 import pytest
@@ -53,6 +55,15 @@ def test_engines_own_failure_is_told(module: Module, caplog: pytest.LogCaptureFi
 
 
 def test_error_is_the_one_that_dagger_passes_on() -> None:
-    """A private name of dagger-io: where it is gone, a plain error still says the same."""
+    """Any other exception is logged with a traceback first."""
     assert issubclass(errors.FunctionError, dagger.DaggerError)
     assert errors.FunctionError.__name__ == "FunctionError"
+
+
+def test_release_that_hides_it_still_tells_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a private name of dagger-io: where it is gone, a plain error says the same."""
+    monkeypatch.setitem(sys.modules, "dagger.mod._exceptions", None)
+
+    found = runpy.run_path(errors.__file__)
+
+    assert found["FunctionError"] is RuntimeError
