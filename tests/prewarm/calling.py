@@ -1,14 +1,15 @@
 """Calls of the module's functions, made as the engine makes them: state and arguments as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import anyio
 import dagger
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from prewarm import Prewarm
 from prewarm.level import Level
@@ -124,12 +125,11 @@ class Module:
         inside = self._defaults(functions[name]) | arguments
 
         async def ask() -> Any:
-            async with await dagger.connect():
-                module = Prewarm.__dagger_module__  # type: ignore[attr-defined]
-                state = await module.get_result(NAME, {}, "", outside)
-                return await module.get_result(NAME, state, name, inside)
+            module = Prewarm.__dagger_module__  # type: ignore[attr-defined]
+            state = await module.get_result(NAME, {}, "", outside)
+            return await module.get_result(NAME, state, name, inside)
 
-        return anyio.run(ask)
+        return self.session.run(ask)
 
     def call_for(self, name: str, **arguments: Any) -> Recipe:
         """Call a function that gives an object."""
@@ -152,6 +152,20 @@ class Module:
         }
 
 
+@contextmanager
+def connected(session: Session) -> Iterator[None]:
+    """Connect the client once, in an event loop of its own; each call is made there."""
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[None]:
+        async with await dagger.connect():
+            yield
+
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(connect()):
+        session.run = portal.call
+        yield
+
+
 @cache
 def registered(session: Session) -> tuple[Function, dict[str, Function]]:
     """Register the module, and give its constructor and its functions by name."""
@@ -167,11 +181,10 @@ def module_recipe(session: Session) -> Recipe:
     """Register the module, and give all that was said of it. Types are made once a process."""
 
     async def register() -> str:
-        async with await dagger.connect():
-            module = Prewarm.__dagger_module__  # type: ignore[attr-defined]
-            return str(await module._typedefs())  # noqa: SLF001 (as its command line does)
+        module = Prewarm.__dagger_module__  # type: ignore[attr-defined]
+        return str(await module._typedefs())  # noqa: SLF001 (as its command line does)
 
     before = list(session.asked.problems)
-    found = session.find(anyio.run(register))
+    found = session.find(session.run(register))
     assert session.asked.problems == before
     return found

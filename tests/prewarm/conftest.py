@@ -17,7 +17,7 @@ os.environ["DAGGER_MAIN_OBJECT"] = "Prewarm"
 os.environ["DAGGER_MODULE"] = "prewarm"
 
 from tests.prewarm import session as sessions
-from tests.prewarm.calling import Module
+from tests.prewarm.calling import Module, connected
 from tests.prewarm.session import Session
 
 
@@ -27,7 +27,8 @@ def session() -> Iterator[Session]:
     with Session() as session:
         os.environ["DAGGER_SESSION_PORT"] = str(session.port)
         os.environ["DAGGER_SESSION_TOKEN"] = sessions.TOKEN
-        yield session
+        with connected(session):
+            yield session
         del os.environ["DAGGER_SESSION_PORT"], os.environ["DAGGER_SESSION_TOKEN"]
 
 

@@ -8,7 +8,7 @@ needs what comes out of it, and does what the test says.
 import base64
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -74,7 +74,13 @@ class _Server(ThreadingHTTPServer):
 
 
 class Session:
-    """Listens on loopback while the block lasts."""
+    """Listens on loopback while the block lasts.
+
+    Attributes:
+        run: Runs a coroutine function where the client is connected.
+    """
+
+    run: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
 
     def __init__(self) -> None:
         """Make the schema."""
@@ -199,6 +205,9 @@ def _handler(session: Session) -> type[BaseHTTPRequestHandler]:
     wanted = "Basic " + base64.b64encode(f"{TOKEN}:".encode()).decode()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body leave together: the body would wait 40 ms for the head's ACK
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             known = self.headers["Authorization"] == wanted and self.path == "/query"
