@@ -13,7 +13,8 @@ from tests.support.server import ROOT
 
 ADDRESS = "europe-docker.pkg.dev/acme/images/vllm:latest"
 REFERENCE = f"{ADDRESS}@sha256:{'a' * 64}"
-BASE = lockfile.read(ROOT / "model.lock.json").base.image
+LOCK = lockfile.read(ROOT / "model.lock.json")
+BASE, COMMIT = LOCK.base.image, LOCK.model.commit
 
 
 def published(module: Module, **arguments: object) -> Execution:
@@ -32,6 +33,7 @@ def test_static_is_one_program(module: Module) -> None:
     assert found.args[4] == ADDRESS
     assert found.caches["/cache"].args["cache"].args["key"] == download.VOLUME
     assert found.caches["/cache"].args["sharing"] == "LOCKED"
+    assert found.caches["/work"].args["cache"].args["key"] == f"prewarm-work-{COMMIT}"
     assert "/weights" not in found.mounts
     assert found.mounts["/runtime"].given == ROOT / "runtime"
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dagger
+from dagger import dag
 
-from prewarm import credentials, download, hub, layout, parts, scan, smoke, tool
+from prewarm import credentials, download, hub, layout, lock, parts, scan, smoke, tool
 from prewarm.errors import FunctionError
 from prewarm.given import (
     COMPILE_CACHE,
@@ -84,9 +85,15 @@ async def _whole(given: Given, asked: Publishing) -> str:
     What is mounted is fetched before a program runs; so only the program itself can find out that
     every weight layer lies in the registry, and fetch nothing.
     """
+    commit = (await lock.read(given)).model.commit
     container = download.with_cache(hub.reaching(tool.container(given), given, asked.token))
+    # A volume, since every run would leave its gigabytes in the engine otherwise; one for each
+    # commit, since the weights stay there.
+    volume = dag.cache_volume(f"prewarm-work-{commit}")
+    container = container.with_mounted_cache(WORK, volume, sharing=download.LOCKED)
     words = ["build", *asked.addresses, "--lock", LOCK, "--runtime", RUNTIME, "--level", "static"]
-    words += ["--cache", download.CACHE, "--work", WORK, *layout.base(given)]
+    words += ["--cache", download.CACHE, "--work", WORK, "--progress", "plain"]
+    words += layout.base(given)
     container = container.with_mounted_directory(RUNTIME, given.runtime, read_only=True)
     for option, folder, path in (
         ("--weights", asked.weights, WEIGHTS),
