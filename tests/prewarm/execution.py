@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from tests.prewarm.recipe import Recipe
+
+STAGES = ["python3", "-P", "-m", "stages"]  # -P: nothing of the folder it runs in is imported
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,13 @@ class Execution:
 
     @property
     def verb(self) -> str | None:
-        """The verb of `python3 -m stages`; None for another program."""
-        words = self.args
-        return words[3] if words[:3] == ["python3", "-m", "stages"] else None
+        """The verb of `python -m stages`; None for another program."""
+        return self.words[0] if self.words else None
+
+    @property
+    def words(self) -> list[str]:
+        """The verb and what it is asked; empty for another program."""
+        return self.args[len(STAGES) :] if self.args[: len(STAGES)] == STAGES else []
 
     @property
     def image(self) -> str:
@@ -82,8 +87,3 @@ class Execution:
 def executions(recipe: Recipe) -> Iterator[Execution]:
     """Yield every program that a call depends on, those that run first before the others."""
     return (Execution(call) for call in recipe.all() if call.name == "withExec")
-
-
-def value(recipe: Recipe, name: str) -> Any:
-    """Give the argument of the last call in a chain."""
-    return recipe.args[name]

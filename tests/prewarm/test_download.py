@@ -47,8 +47,8 @@ def test_packages_are_installed_by_hash(module: Module) -> None:
     pip = module.asked.ran[0]
 
     assert pip.image == TOOL_IMAGE
-    assert {"--require-hashes", "--no-deps", "/tool.lock"} <= set(pip.args)
-    assert pip.mounts["/tool.lock"].given == ROOT / "requirements" / "tool.lock"
+    assert {"--require-hashes", "--no-deps", "/packages.lock"} <= set(pip.args)
+    assert pip.mounts["/packages.lock"].given == ROOT / "requirements" / "tool.lock"
 
 
 def test_program_is_what_it_imports_and_no_more() -> None:

@@ -13,7 +13,7 @@ def test_lock_asks_hub_and_registry_each_time(module: Module) -> None:
     found = module.asked.only("lock")
 
     wanted = ["google/gemma-3-1b-it", "--revision", "main", "--base", DEFAULT_BASE]
-    assert found.args[4:] == [*wanted, "--out", "/out/model.lock.json"]
+    assert found.words[1:] == [*wanted, "--out", "/out/model.lock.json"]
     assert found.mounts["/out/model.lock.json"].given == ROOT / "model.lock.json"
     assert made.args == {"path": "/out/model.lock.json"}
     assert "PREWARM_RUN" in found.env
@@ -25,7 +25,7 @@ def test_lock_takes_the_digests_from_weights(module: Module, inputs: Inputs) -> 
     module.call("lock", model="acme/tiny-it", revision="v1", weights=weights)
     found = module.asked.only("lock")
 
-    assert found.args[4:7] == ["acme/tiny-it", "--revision", "v1"]
+    assert found.words[1:4] == ["acme/tiny-it", "--revision", "v1"]
     assert found.args[-2:] == ["--weights", "/weights"]
     assert found.mounts["/weights"] == module.session.find(weights)
 

@@ -63,7 +63,7 @@ def test_image_of_the_module_is_pinned() -> None:
     assert not (ROOT / "ci" / "uv.lock").exists()
 
 
-@pytest.mark.parametrize("path", LOCKS)
+@pytest.mark.parametrize("path", [*LOCKS, "requirements/smoke.lock"])
 def test_lock_holds_hashes_and_no_address(path: str) -> None:
     """So a package is the same from every index."""
     text = (ROOT / path).read_text()
@@ -81,6 +81,13 @@ def test_lock_holds_what_the_stages_need(path: str) -> None:
     wanted = {name_of(one) for one in project()["project"]["dependencies"]}
 
     assert wanted <= set(locked(path))
+
+
+def test_lock_of_the_smoke_test_is_its_list_alone() -> None:
+    """What these would bring along is not needed to read a file."""
+    wanted = {name_of(one) for one in project()["dependency-groups"]["smoke"]}
+
+    assert set(locked("requirements/smoke.lock")) == wanted
 
 
 def test_lock_of_the_module_holds_what_the_client_needs() -> None:

@@ -64,14 +64,14 @@ def test_commands_are_the_programs_own(
     for one in module.asked.ran:
         if one.verb:
             assert VERBS[one.verb]
-            arguments.parse(one.args[3:])
+            arguments.parse(one.words)
             assert_paths_are_there(one)
 
 
 def assert_paths_are_there(one: Execution) -> None:
     """Hold each absolute path of a command against what is mounted, but for what it writes."""
     there = {*one.mounts, *one.caches}
-    words = iter(one.args[4:])
+    words = iter(one.words[1:])
     for word in words:
         if word in {"--out", "--work"}:
             next(words)

@@ -30,7 +30,7 @@ def test_static_is_one_program(module: Module) -> None:
 
     assert module.asked.verbs() == ["build"]
     assert found.image == TOOL_IMAGE
-    assert found.args[4] == ADDRESS
+    assert found.words[1] == ADDRESS
     assert found.caches["/cache"].args["cache"].args["key"] == download.VOLUME
     assert found.caches["/cache"].args["sharing"] == "LOCKED"
     assert found.caches["/work"].args["cache"].args["key"] == f"prewarm-work-{COMMIT}"
@@ -66,7 +66,7 @@ def test_more_names_are_given_together(module: Module) -> None:
     other = ADDRESS.replace("latest", "v1")
     found = published(module, also=[other], level="CPU")
 
-    assert found.args[3:7] == ["push", "/layout", ADDRESS, other]
+    assert found.words[:4] == ["push", "/layout", ADDRESS, other]
 
 
 @pytest.mark.parametrize("failing", ["download", "image", "smoke", "scan"])

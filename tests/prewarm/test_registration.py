@@ -123,6 +123,7 @@ def test_files_of_the_repository_are_the_defaults(session: Session) -> None:
         ("", "runtime"): "/runtime",
         ("", "stages"): "/ci/src/stages",
         ("", "tool_lock"): "/requirements/tool.lock",
+        ("", "smoke_lock"): "/requirements/smoke.lock",
         ("lint", "source"): "/",
         ("test", "source"): "/",
     }

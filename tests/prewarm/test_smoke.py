@@ -25,8 +25,21 @@ def test_static_reads_in_the_tool_container(module: Module) -> None:
 
     assert found.image == TOOL_IMAGE
     assert not found.unconfined
-    assert found.args[3:6] == ["smoke", "--level", "static"]
+    assert found.words[:3] == ["smoke", "--level", "static"]
     assert found.args[-2:] == ["--weights", "/weights"]
+
+
+def test_tokenizers_are_read_where_no_vllm_does(module: Module) -> None:
+    """At level static alone, with packages of their own: the download's stay as they are."""
+    found = tried(module, "STATIC")
+
+    readers = found.mounts["/readers"].calls("withExec")[-1]
+    assert readers.calls("withMountedFile")[-1].args["source"].given == (
+        ROOT / "requirements" / "smoke.lock"
+    )
+    assert found.env["PYTHONPATH"] == "/stages:/packages:/readers"
+    assert "/readers" not in module.asked.only("download").mounts
+    assert "/readers" not in tried(Module(module.session), "CPU").mounts
 
 
 def test_cpu_runs_server_and_client_in_one_container(module: Module) -> None:
@@ -36,7 +49,7 @@ def test_cpu_runs_server_and_client_in_one_container(module: Module) -> None:
     assert found.image == CPU_BASE
     assert found.unconfined
     assert found.user == "0:0"
-    assert found.args[3:6] == ["smoke", "--level", "cpu"]
+    assert found.words[:3] == ["smoke", "--level", "cpu"]
     assert found.args[-4:] == ["--serve", "/tree", "--python", "python3"]
     assert found.services == {}
 
@@ -48,7 +61,7 @@ def test_gpu_runs_on_the_locks_base(module: Module) -> None:
 
     assert found.image == f"{base.image}@{base.digest}"
     assert found.recipe.calls("experimentalWithAllGPUs")
-    assert found.args[3:6] == ["smoke", "--level", "gpu"]
+    assert found.words[:3] == ["smoke", "--level", "gpu"]
 
 
 @pytest.mark.parametrize("level", ["CPU", "GPU"])

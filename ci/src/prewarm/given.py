@@ -34,7 +34,8 @@ class Given:
 
     Attributes:
         stages: The package of that name, whose programs do the work.
-        tool_lock: What the tool container installs, with hashes.
+        tool_lock: What the stages need, with hashes.
+        smoke_lock: What a smoke test without vLLM needs besides.
         base: Where the lock's base is read; empty where the lock says.
         compile_cache: What `bake` kept; None without one.
         hub_service: A Hub that containers reach as `hub.localhost`, and so on; None without one.
@@ -44,6 +45,7 @@ class Given:
     runtime: dagger.Directory
     stages: dagger.Directory
     tool_lock: dagger.File
+    smoke_lock: dagger.File
     tool_image: str
     index: str
     hub: str

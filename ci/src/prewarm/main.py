@@ -63,6 +63,11 @@ class Prewarm:
         DefaultPath("/requirements/tool.lock"),
         Doc("What these programs need, with hashes"),
     ]
+    smoke_lock: Annotated[
+        dagger.File,
+        DefaultPath("/requirements/smoke.lock"),
+        Doc("What reads tokenizer and chat template at level static, with hashes"),
+    ]
     tool_image: Annotated[str, Doc("Image that these programs run in: a Python, by digest")] = (
         TOOL_IMAGE
     )
@@ -261,6 +266,7 @@ class Prewarm:
             runtime=self.runtime,
             stages=self.stages,
             tool_lock=self.tool_lock,
+            smoke_lock=self.smoke_lock,
             tool_image=self.tool_image,
             index=self.index,
             hub=self.hub,

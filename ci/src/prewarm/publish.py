@@ -86,7 +86,8 @@ async def _whole(given: Given, asked: Publishing) -> str:
     every weight layer lies in the registry, and fetch nothing.
     """
     commit = (await lock.read(given)).model.commit
-    container = download.with_cache(hub.reaching(tool.container(given), given, asked.token))
+    container = tool.reading(tool.container(given), given)
+    container = download.with_cache(hub.reaching(container, given, asked.token))
     # A volume, since every run would leave its gigabytes in the engine otherwise; one for each
     # commit, since the weights stay there.
     volume = dag.cache_volume(f"prewarm-work-{commit}")

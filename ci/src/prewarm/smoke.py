@@ -34,7 +34,7 @@ async def test(
 
 
 def _reader(given: Given, parts: Parts) -> dagger.Container:
-    container = tool.container(given)
+    container = tool.reading(tool.container(given), given)
     return container.with_mounted_directory(WEIGHTS, parts.weights, read_only=True)
 
 

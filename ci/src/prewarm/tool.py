@@ -11,12 +11,12 @@ from prewarm.errors import refused
 from prewarm.given import INDEX, LOCK, Given
 
 PACKAGES = "/packages"
+READERS = "/readers"
 STAGES = "/stages"
 PIP = (
     "python3 -m pip install --quiet --no-cache-dir --disable-pip-version-check "
     "--root-user-action ignore --no-deps --require-hashes"
 )
-_INSTALL = f"{PIP} --target {PACKAGES} --requirement /tool.lock"
 
 
 def container(given: Given, *, only: Sequence[str] = ()) -> dagger.Container:
@@ -46,9 +46,15 @@ def ready(
 
 def packages(given: Given) -> dagger.Directory:
     """Install what the stages need: plain Python, so that any Python from 3.11 on can use it."""
-    container = pip(dag.container().from_(given.tool_image), given)
-    container = container.with_mounted_file("/tool.lock", given.tool_lock)
-    return container.with_exec(_INSTALL.split()).directory(PACKAGES)
+    return _installed(given, given.tool_lock, PACKAGES)
+
+
+def reading(container: dagger.Container, given: Given) -> dagger.Container:
+    """Let a stage read tokenizers and chat templates where there is no vLLM to do it."""
+    readers = _installed(given, given.smoke_lock, READERS)
+    return container.with_mounted_directory(READERS, readers, read_only=True).with_env_variable(
+        "PYTHONPATH", f"{STAGES}:{PACKAGES}:{READERS}"
+    )
 
 
 def pip(container: dagger.Container, given: Given) -> dagger.Container:
@@ -63,6 +69,13 @@ def pip(container: dagger.Container, given: Given) -> dagger.Container:
     )
 
 
+def _installed(given: Given, lock: dagger.File, folder: str) -> dagger.Directory:
+    container = pip(dag.container().from_(given.tool_image), given)
+    container = container.with_mounted_file("/packages.lock", lock)
+    words = f"{PIP} --target {folder} --requirement /packages.lock"
+    return container.with_exec(words.split()).directory(folder)
+
+
 def stage(container: dagger.Container, *words: str, unconfined: bool = False) -> dagger.Container:
     """Run a stage's program.
 
@@ -72,7 +85,7 @@ def stage(container: dagger.Container, *words: str, unconfined: bool = False) ->
         unconfined: Lets the program make a network of its own, which takes root's capabilities.
     """
     return container.with_exec(
-        ["python3", "-m", "stages", *words], insecure_root_capabilities=unconfined
+        ["python3", "-P", "-m", "stages", *words], insecure_root_capabilities=unconfined
     )
 
 
