@@ -42,7 +42,6 @@ class Asked:
         outcome: Says how a program fails, or None; may run it.
         printed: What a program writes to standard output.
         broken: Says why the engine itself cannot give a value, or None.
-        problems: Queries that the schema does not allow.
     """
 
     ran: list[Execution] = field(default_factory=list)
@@ -50,7 +49,6 @@ class Asked:
     outcome: Callable[[Execution], Failed | None] = field(default=lambda _: None)
     printed: Callable[[Execution], str] = field(default=lambda _: "")
     broken: Callable[[Recipe], str | None] = field(default=lambda _: None)
-    problems: list[str] = field(default_factory=list)
 
     def verbs(self) -> list[str]:
         """List the verbs of the stages that ran."""
@@ -78,6 +76,7 @@ class Session:
 
     Attributes:
         run: Runs a coroutine function where the client is connected.
+        problems: Queries that the schema does not allow.
     """
 
     run: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
@@ -85,6 +84,7 @@ class Session:
     def __init__(self) -> None:
         """Make the schema."""
         self.asked = Asked()
+        self.problems: list[str] = []
         self.known: dict[str, Recipe] = {}
         self.introspected: dict[str, dict[str, Any]] = {}  # what each connection asks first
         self.lock = threading.Lock()
@@ -131,7 +131,7 @@ class Session:
             self.introspected[query] = dict(result.formatted)
         for error in result.errors or ():
             if "_type" not in (error.extensions or {}):
-                self.asked.problems.append(f"{error.message}: {query}")
+                self.problems.append(f"{error.message}: {query}")
         return dict(result.formatted)
 
     def _keep(self, recipe: Recipe) -> str:
