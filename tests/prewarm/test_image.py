@@ -1,5 +1,6 @@
 """assemble-image: the container is what `stages/image.py` describes, and costs no copy."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import pytest
 from prewarm.given import PLATFORM
 from stages import image, lockfile
 from stages.image import Image, Provenance
+from stages.lockfile import File
 from tests.prewarm.calling import Module
 from tests.prewarm.recipe import Recipe
-from tests.stages.packaging import Inputs, spoil
+from tests.stages.packaging import Inputs, sha256, spoil
 from tests.support.server import ROOT
 
 
@@ -74,6 +76,21 @@ def test_weights_get_second_names(module: Module) -> None:
 
     for call in made.calls("withDirectory"):
         assert set(call.args) == {"path", "source", "include"}
+
+
+def test_file_names_are_no_patterns(module: Module, tmp_path: Path) -> None:
+    """A model may call a file anything; the layer takes this one file."""
+    odd = b"odd"
+    file = File(path="a[1]*.json", size=len(odd), sha256=sha256(odd))
+    lock = lockfile.read(ROOT / "model.lock.json")
+    files = tuple(sorted((*lock.model.files, file), key=lambda one: one.path))
+    model = replace(lock.model, files=files, layers=lockfile.layers(lock.model.name, files))
+    (tmp_path / "lock").write_text(lockfile.dump(replace(lock, model=model)))
+    module.given(lock_file=module.bring("File", "odd lock", tmp_path / "lock"))
+
+    made = module.call_for("assemble_image")
+
+    assert r"a\[1]\*.json" in layers(made)[1][1]
 
 
 def test_runtime_edit_keeps_the_weight_layers(module: Module, tmp_path: Path) -> None:

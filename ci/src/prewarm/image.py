@@ -14,6 +14,9 @@ from stages import image
 from stages.image import Image, Kind, Layer, Provenance
 from stages.lockfile import Lock
 
+# What stands for itself in a file's name, and for something else in Dagger's patterns.
+_PLAIN = str.maketrans({sign: f"\\{sign}" for sign in "!*?["})
+
 
 def base(given: Given, lock: Lock) -> dagger.Container:
     """Give the lock's base by digest, read where it lies; its layers stay there until they run."""
@@ -49,7 +52,8 @@ def _with_layer(
     if one.kind is Kind.CACHE and given.compile_cache is not None:
         # What is cached is code: it belongs to root, whoever made it.
         return container.with_directory(home, given.compile_cache, owner="0:0")
-    return container.with_directory(home, weights, include=[entry.path for entry in one.entries])
+    paths = [entry.path.translate(_PLAIN) for entry in one.entries]
+    return container.with_directory(home, weights, include=paths)
 
 
 def _with_settings(container: dagger.Container, described: Image) -> dagger.Container:
