@@ -129,6 +129,34 @@ def test_settings_are_those_described(module: Module) -> None:
     }
 
 
+NAMES = ("created", "source", "revision", "version")  # of labels and of options
+SAID = {
+    "created": "2026-01-31T12:00:00Z",
+    "source_url": "https://git.example/acme/prewarm",
+    "source_revision": "0123abcd",
+    "image_version": "1.2.3",
+}
+
+
+def test_image_says_what_it_is_told_of_its_making(module: Module) -> None:
+    """The container and the thin image the same; without it they say nothing, on any machine."""
+    made = module.given(**SAID).call_for("assemble_image")
+    module.call("scan")
+
+    labels = pairs(made, "withLabel")
+    assert {labels[f"org.opencontainers.image.{name}"] for name in NAMES} == set(SAID.values())
+    words = module.asked.only("image").words
+    told = [words[words.index(f"--{name}") + 1] for name in NAMES]
+    assert told == [SAID["created"], *list(SAID.values())[1:]]
+
+
+def test_time_that_is_none_is_refused(module: Module) -> None:
+    """With what was given."""
+    message = module.given(created="yesterday").refused("assemble_image")
+
+    assert message.startswith("assembling the image: --created is 'yesterday'")
+
+
 def test_nothing_is_evaluated_but_the_weights(module: Module) -> None:
     """The base's layers are not fetched before somebody runs or exports the image."""
     module.call("assemble_image")

@@ -33,6 +33,10 @@ def everything_given(module: Module, inputs: Inputs, cache: Path) -> None:
     """Give all that adds words to a command."""
     module.given(
         base="mirror.example/vllm",
+        created="0",
+        source_url="https://git.example/acme/prewarm",
+        source_revision="0123abcd",
+        image_version="1.2.3",
         compile_cache=module.bring("Directory", "compile cache", cache),
         lock_file=module.bring("File", "lock", inputs.folder / "lock"),
     )

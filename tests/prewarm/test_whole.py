@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from stages import lockfile
 from tests.prewarm.calling import Module
 from tests.prewarm.execution import Execution
 from tests.prewarm.running import Runner
@@ -180,6 +181,19 @@ def test_smoke_test_passes_and_reports(whole: Whole) -> None:
 
     assert (report["verdict"], report["level"]) == ("passed", "static")
     assert report["isolated"] is None
+
+
+def test_scan_needs_no_weights_that_the_lock_knows(whole: Whole) -> None:
+    """They are referred to by digest, so the image's layout holds our small blobs alone."""
+    module = whole.module()
+    token = module.bring("Secret", "env://HF_TOKEN", TOKEN)
+    report = json.loads(whole.runner.path(module.call_for("scan", hf_token=token)).read_bytes())
+    layout = whole.runner.path(module.asked.only("scan").mounts["/layout"])
+
+    assert report["verdict"] == "clean"
+    weights = {one.digest for one in lockfile.read(whole.folder / "given" / "lock").model.layers}
+    held = {f"sha256:{path.name}" for path in (layout / "blobs" / "sha256").iterdir()}
+    assert held.isdisjoint(weights)
 
 
 def test_image_without_its_report_is_not_pushed(whole: Whole) -> None:

@@ -37,6 +37,8 @@ class Given:
         tool_lock: What the stages need, with hashes.
         smoke_lock: What a smoke test without vLLM needs besides.
         base: Where the lock's base is read; empty where the lock says.
+        created: When the image says that it was made, as the `image` stage reads it.
+        source_url: What the image says of its sources' address; and so on.
         compile_cache: What `bake` kept; None without one.
         hub_service: A Hub that containers reach as `hub.localhost`, and so on; None without one.
     """
@@ -53,6 +55,10 @@ class Given:
     base_username: str
     base_password: dagger.Secret | None
     cpu_base: str
+    created: str
+    source_url: str
+    source_revision: str
+    image_version: str
     compile_cache: dagger.Directory | None
     hub_service: dagger.Service | None
     index_service: dagger.Service | None

@@ -6,12 +6,12 @@ What the image is, `stages/image.py` says; the thin image that is published foll
 import dagger
 from dagger import dag
 
-from prewarm import cache
+from prewarm import cache, provenance
 from prewarm.given import PLATFORM, Given
 from prewarm.parts import Parts
 from prewarm.tree import MODULES
 from stages import image
-from stages.image import Image, Kind, Layer, Provenance
+from stages.image import Image, Kind, Layer
 from stages.lockfile import Lock
 
 # What stands for itself in a file's name, and for something else in Dagger's patterns.
@@ -34,7 +34,7 @@ async def assemble(given: Given, parts: Parts, *, on: dagger.Container) -> dagge
         FunctionError: The compile cache does not say what it holds.
     """
     described = image.describe(
-        parts.lock, runtime=(), cache=await cache.files(given), provenance=Provenance()
+        parts.lock, runtime=(), cache=await cache.files(given), provenance=provenance.read(given)
     )
     container = on
     for one in described.layers:

@@ -2,7 +2,7 @@
 
 import dagger
 
-from prewarm import credentials, tool
+from prewarm import credentials, provenance, tool
 from prewarm.given import LAYOUT, LOCK, REGISTRY, TREE, Given
 
 
@@ -21,7 +21,7 @@ async def make(given: Given, tree: dagger.Directory, *, known: bool) -> dagger.D
     container = reading(tool.container(given), given)
     container = container.with_mounted_directory(TREE, tree, read_only=True)
     words = ["image", "--lock", LOCK, "--rootfs", TREE, "--out", LAYOUT, *base(given)]
-    words += ["--known"] if known else []
+    words += [*provenance.words(given), *(["--known"] if known else [])]
     return (await tool.finished(tool.stage(container, *words), "making the image")).directory(
         LAYOUT
     )

@@ -84,6 +84,13 @@ class Prewarm:
     cpu_base: Annotated[
         str, Doc("Image with vLLM's CPU build, for the engine's processor: level cpu runs on it")
     ] = CPU_BASE
+    created: Annotated[
+        str,
+        Doc("When the image says it was made: seconds since 1970, or like 2026-01-31T12:00:00Z"),
+    ] = ""
+    source_url: Annotated[str, Doc("Address of the sources, for a label of the image")] = ""
+    source_revision: Annotated[str, Doc("Commit of the sources, for a label of the image")] = ""
+    image_version: Annotated[str, Doc("Version of the image, for a label of it")] = ""
     compile_cache: Annotated[
         dagger.Directory | None, Doc("What `bake` exported, to go into the image")
     ] = None
@@ -274,6 +281,10 @@ class Prewarm:
             base_username=self.base_username,
             base_password=self.base_password,
             cpu_base=self.cpu_base,
+            created=self.created,
+            source_url=self.source_url,
+            source_revision=self.source_revision,
+            image_version=self.image_version,
             compile_cache=self.compile_cache,
             hub_service=self.hub_service,
             index_service=self.index_service,

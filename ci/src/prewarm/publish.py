@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import dagger
 from dagger import dag
 
-from prewarm import credentials, download, hub, layout, lock, parts, scan, smoke, tool
+from prewarm import credentials, download, hub, layout, lock, parts, provenance, scan, smoke, tool
 from prewarm.errors import FunctionError
 from prewarm.given import (
     COMPILE_CACHE,
@@ -94,7 +94,7 @@ async def _whole(given: Given, asked: Publishing) -> str:
     container = container.with_mounted_cache(WORK, volume, sharing=download.LOCKED)
     words = ["build", *asked.addresses, "--lock", LOCK, "--runtime", RUNTIME, "--level", "static"]
     words += ["--cache", download.CACHE, "--work", WORK, "--progress", "plain"]
-    words += layout.base(given)
+    words += [*layout.base(given), *provenance.words(given)]
     container = container.with_mounted_directory(RUNTIME, given.runtime, read_only=True)
     for option, folder, path in (
         ("--weights", asked.weights, WEIGHTS),
