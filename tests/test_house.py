@@ -11,6 +11,7 @@ from tests.support.server import ROOT
 
 RUNTIME = sorted((ROOT / "runtime").glob("*.py"))
 STAGES = sorted((ROOT / "ci" / "src" / "stages").rglob("*.py"))
+PREWARM = sorted((ROOT / "ci" / "src" / "prewarm").rglob("*.py"))
 HTTP = {"httpx", "urllib.request", "http.client", "requests", "aiohttp"}
 
 
@@ -39,6 +40,34 @@ def test_runtime_and_stages_stand_alone(file: Path) -> None:
     other = "stages" if file in RUNTIME else "runtime"
 
     assert roots(file).isdisjoint({"dagger", "prewarm", other})
+
+
+@pytest.mark.parametrize("file", PREWARM, ids=name)
+def test_module_leaves_the_work_to_the_stages(file: Path) -> None:
+    """It asks Dagger, and what the stages know; it opens no file, process or connection."""
+    allowed = {"collections", "dagger", "dataclasses", "enum", "prewarm", "stages", "typing"}
+
+    assert roots(file) <= allowed | {"urllib", "uuid"}
+    assert not HTTP & set(imports(file))
+    assert not re.search(r"\bopen\(|\bPath\(", file.read_text())
+
+
+def test_main_object_only_connects() -> None:
+    """No loop and no parsing in the file that a user's call comes to."""
+    tree = ast.parse((ROOT / "ci" / "src" / "prewarm" / "main.py").read_text())
+    loops = (ast.For, ast.AsyncFor, ast.While, ast.comprehension, ast.If, ast.Try)
+    words = {"split", "partition", "removeprefix", "startswith", "loads", "match", "strip"}
+    nodes = list(ast.walk(tree))
+
+    assert not [node for node in nodes if isinstance(node, loops)]
+    assert not [node for node in nodes if isinstance(node, ast.Attribute) and node.attr in words]
+
+
+def test_private_name_of_dagger_is_imported_once() -> None:
+    """A release that moves it costs one edit."""
+    private = [file for file in PREWARM if any("._" in module for module in imports(file))]
+
+    assert [file.name for file in private] == ["errors.py"]
 
 
 @pytest.mark.parametrize("file", RUNTIME, ids=name)

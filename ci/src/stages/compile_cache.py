@@ -5,6 +5,7 @@ cache.json holds, beside the facts that the cache was made under,
 code that will run, so a file that is not listed is refused as one that differs.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -28,18 +29,30 @@ def read(folder: Path, stop: Stop) -> tuple[File, ...]:
     facts = folder / FACTS
     try:
         content = facts.read_bytes()
-        listed = [_file(item) for item in json.loads(content)["files"]]
     except OSError as error:
         raise IntegrityError(f"{facts} cannot be read: {error.strerror}. {_ADVICE}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise IntegrityError(f"{facts} does not list the cache's files. {_ADVICE}") from error
-    there, wanted = set(verify.files_below(folder)) - {FACTS}, {file.path for file in listed}
+    files = parse(content, facts)
+    there, wanted = set(verify.files_below(folder)), {file.path for file in files}
     if other := sorted(there ^ wanted):
         what = "holds" if other[0] in there else "lacks"
         raise IntegrityError(f"{folder} {what} {other[0]}, against its {FACTS}. {_ADVICE}")
-    for file in listed:
+    for file in files:
         verify.check(file, folder / file.path, stop=stop, advice=_ADVICE)
-    itself = File(path=FACTS, size=len(content), sha256=verify.sha256(facts, stop))
+    return files
+
+
+def parse(content: bytes, where: Path = Path(FACTS)) -> tuple[File, ...]:
+    """Give every file that cache.json lists, and cache.json itself, in order.
+
+    Raises:
+        IntegrityError: The text lists no files.
+    """
+    try:
+        listed = [_file(item) for item in json.loads(content)["files"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"{where} does not list the cache's files. {_ADVICE}") from error
+    sha256 = hashlib.sha256(content).hexdigest()
+    itself = File(path=FACTS, size=len(content), sha256=sha256)
     return tuple(sorted((*listed, itself), key=lambda file: file.path))
 
 

@@ -10,6 +10,7 @@ and `prepare` (arguments and environment -> what to run).
 VERBS = {
     "lock": "Write down a model and a base image to the byte: commit, files, digests.",
     "download": "Fetch exactly the lock's files, verified; a broken run goes on where it ended.",
+    "verify": "Hold weights or a compile cache from elsewhere against what they should be.",
     "rootfs": "Write one tree with all that the image adds to its base, verified.",
     "image": "Make an OCI image layout of our layers over the lock's base, which is not fetched.",
     "layers": "Write one folder for each kind of layer, for makers that copy folders: Dockerfile.",
