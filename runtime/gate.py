@@ -11,7 +11,17 @@ import gc
 import json
 from typing import Any
 
-from runtime import engine_watch, head_limit, helper, inprocess, launch, signals, vllm, warmup
+from runtime import (
+    compile_cache,
+    engine_watch,
+    head_limit,
+    helper,
+    inprocess,
+    launch,
+    signals,
+    vllm,
+    warmup,
+)
 from runtime.drain import UNWIND_SECONDS, end_after
 from runtime.errors import EXIT_FAILED, EngineError, PrewarmError, WarmupError
 from runtime.inprocess import Application, Message, Receive, Scope, Send
@@ -92,6 +102,8 @@ async def _open(application: Any, started: Launch) -> None:
     started.watch = asyncio.create_task(_end_with(engine, started))
     started.progress.stop()
     helper.collect()
+    if started.cache:
+        compile_cache.conclude(started.cache, application.state, started.report)
     signals.say(started.report.log_line())
 
 

@@ -7,6 +7,7 @@ here instead of in the environment, where every child process would see it.
 import asyncio
 import dataclasses
 
+from runtime.compile_cache import CompileCache
 from runtime.drain import Drain
 from runtime.model import Model
 from runtime.progress import Progress
@@ -23,6 +24,8 @@ class Launch:
     report: Report
     progress: Progress
     drain: Drain
+    cache: CompileCache | None = None
+    """What is known of the compile cache; None where there is none."""
     max_logprobs: int = 20
     """What vLLM understood of its own argument; below 0 is no limit."""
     chat_template: bool = False

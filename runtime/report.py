@@ -43,6 +43,8 @@ class Report:
         self.left_out: dict[str, str] = {}
         """Kind of request -> why it was not sent."""
         self.skipped = False
+        self.compile_cache: dict[str, Any] | None = None
+        """Verdict, reasons and what was written; None where the image has no cache."""
 
     def end_phase(self, name: str) -> float:
         """Close a phase that began where the last one ended; return its seconds."""
@@ -74,6 +76,7 @@ class Report:
                 ],
                 "left_out": self.left_out,
             },
+            "compile_cache": self.compile_cache,
         }
 
     def log_line(self) -> str:

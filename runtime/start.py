@@ -9,7 +9,18 @@ from collections.abc import MutableMapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from runtime import arguments, credentials, device, helper, launch, prefetch, signals, vllm
+from runtime import (
+    arguments,
+    compile_cache,
+    credentials,
+    device,
+    helper,
+    launch,
+    prefetch,
+    signals,
+    vllm,
+    vllm_cache,
+)
 from runtime import model as models
 from runtime import settings as configuration
 from runtime.device import Gpu
@@ -20,6 +31,9 @@ from runtime.progress import Progress
 from runtime.report import Report, redacted
 from runtime.settings import Settings
 
+BAKE = "bake"
+"""The one verb: everything else after the module's name goes to vLLM."""
+
 _REPLACED = "PREWARM_COMPATIBILITY"
 """Set in the environment of a process that was started again with the compat libraries."""
 
@@ -28,7 +42,7 @@ def main() -> NoReturn:
     """Become vLLM's server; leave with the exit code that says how it ended."""
     signals.hold(signals.exit_at_once)
     try:
-        _start(sys.argv[1:], os.environ)
+        _run(sys.argv[1:])
     except PrewarmError as error:
         signals.say(f"prewarm: {error}")
         _leave(error.exit_code)
@@ -42,8 +56,18 @@ def main() -> NoReturn:
     _leave(_exit_code(EXIT_FAILED))
 
 
+def _run(words: Sequence[str]) -> None:
+    if words[:1] == [BAKE]:
+        from runtime import bake  # noqa: PLC0415 - a start does not wait for what it does not use
+
+        bake.main(words[1:], os.environ)
+        sys.exit(0)
+    _start(words, os.environ)
+
+
 def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     withdrawn = credentials.withdraw(environ)
+    kept, extra = compile_cache.find(environ, extra)
     wanted = _check({**environ, **withdrawn}, extra)
     release = vllm.installed()
     gpu = device.gpu(environ)
@@ -57,6 +81,9 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     started = _launch(wanted, release=release, dtype=dtype, gpu=gpu, line=line)
     launch.begin(started)
     vllm.prepare(environ, cpu=cpu, level=wanted.compile_level)
+    if said := vllm_cache.prepare(environ, release=vllm.parse_version(release), cpu=cpu):
+        signals.say(f"prewarm: {said}")
+    started.cache = compile_cache.begin(kept, environ)
     _limit_start(wanted.start_timeout, started)
     started.report.end_phase("settings")
     started.progress.phase("importing vLLM")
@@ -65,6 +92,16 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     started.max_logprobs = vllm.max_logprobs(parsed)
     started.chat_template = started.model.has_chat_template or vllm.brings_template(parsed)
     started.request_templates = vllm.trusts_request_templates(parsed)
+    if started.cache:
+        compile_cache.expect(
+            started.cache,
+            parsed,
+            wanted,
+            release=release,
+            dtype=dtype,
+            gpu=gpu,
+            environ=environ,
+        )
     started.report.end_phase("imports")
     started.progress.phase("starting the engine")
     vllm.serve(parsed)
@@ -134,6 +171,7 @@ def _launch(
         model=wanted.model_name,
         vllm=release,
         device=gpu.name if gpu else "cpu",
+        driver=gpu.driver if gpu else None,
         dtype=dtype,
         compile_level=wanted.compile_level,
         arguments=redacted(line),

@@ -1,0 +1,123 @@
+"""Copy the kept cache to where it may be written, checked file by file.
+
+In the image the cache belongs to root and cannot be written, but its users lock, touch and add
+files. The copy runs in a process of its own while Python imports.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path, PurePosixPath
+
+from runtime import helper, kept_cache
+from runtime.kept_cache import File, Kept
+from runtime.vllm_cache import FOLDERS, What, what
+
+ROOT_VARIABLE = "PREWARM_CACHE_ROOT"
+
+Places = Mapping[str, Path]
+"""Folder of the kept cache -> where its files are used."""
+
+
+def lead(environ: MutableMapping[str, str]) -> Places:
+    """Lead every user of a cache to a folder that can be written; what was set already, stays."""
+    root = Path(environ.get(ROOT_VARIABLE) or _default_root(environ))
+    for kind, name in FOLDERS.items():
+        environ[name] = environ.get(name) or str(root / kind)
+    return {kind: Path(environ[name]) for kind, name in FOLDERS.items()}
+
+
+def _default_root(environ: Mapping[str, str]) -> Path:
+    """Return the same folder at the bake and at every start, as some keys hold a path."""
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prewarm"
+
+
+class Copying:
+    """A copy that goes on in a process of its own."""
+
+    def __init__(self, kept: Kept, places: Places) -> None:
+        """Begin it."""
+        self._reader, writer = os.pipe()
+
+        def work() -> None:
+            problems = copy(kept, places)
+            with os.fdopen(writer, "w") as told:
+                json.dump(problems, told)
+
+        helper.fork(work)
+        os.close(writer)
+
+    def wait(self) -> list[str]:
+        """Wait for its end; return what could not be copied and why, one sentence each."""
+        with os.fdopen(self._reader, "rb") as told:
+            text = told.read()
+        return list(json.loads(text)) if text else ["the cache could not be copied"]
+
+
+def copy(kept: Kept, places: Places) -> list[str]:
+    """Copy every file that is what cache.json says, and none of an artefact that is not whole.
+
+    Returns:
+        What is missing or wrong, one sentence for each file.
+    """
+    problems: dict[str, list[str]] = {}
+    made: dict[str, list[Path]] = {}
+    for file in kept.files:
+        target = _target(file, places)
+        if target is None or (target.is_file() and target.stat().st_size == file.size):
+            continue
+        if problem := _copy_one(kept.folder / file.path, file, target):
+            problems.setdefault(artefact(file.path), []).append(problem)
+        else:
+            made.setdefault(artefact(file.path), []).append(target)
+    for broken in problems:
+        for target in made.get(broken, []):
+            target.unlink(missing_ok=True)
+    return [problem for found in problems.values() for problem in found]
+
+
+def artefact(path: str) -> str:
+    """Name what a file is a part of: with a part missing, the rest would mislead its user."""
+    pure = PurePosixPath(path)
+    if what(path) is What.GRAPH and pure.parts[0] == "vllm":
+        return "/".join(pure.parts[:2])
+    return str(pure.parent)
+
+
+def _target(file: File, places: Places) -> Path | None:
+    kind, _, rest = file.path.partition("/")
+    return places[kind] / rest if kind in places else None
+
+
+def _copy_one(source: Path, file: File, target: Path) -> str:
+    """Copy one file under a name of its own first; return what is wrong with it, or ""."""
+    try:
+        content = source.read_bytes()
+        if len(content) != file.size or hashlib.sha256(content).hexdigest() != file.sha256:
+            return f"{file.path} is not the file that was baked"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.prewarm")
+        part.write_bytes(content)
+        when = source.stat()
+        os.utime(part, ns=(when.st_atime_ns, when.st_mtime_ns))
+        part.rename(target)
+    except FileNotFoundError:
+        return f"{file.path} is missing"
+    except OSError as error:
+        return f"{file.path} cannot be copied to {target.parent}: {error.strerror}"
+    return ""
+
+
+Snapshot = Mapping[str, tuple[int, int]]
+"""Path below the kept cache's folder -> (size in bytes, time of change in ns)."""
+
+
+def snapshot(places: Places) -> dict[str, tuple[int, int]]:
+    """See what lies in the places now."""
+    found = {}
+    for kind, folder in places.items():
+        for path in kept_cache.below(folder):
+            seen = (folder / path).stat()
+            found[f"{kind}/{path}"] = (seen.st_size, seen.st_mtime_ns)
+    return found

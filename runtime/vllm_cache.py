@@ -1,0 +1,149 @@
+"""What vLLM's releases cache, where, and under which key.
+
+Beside runtime/vllm.py the one place that knows this. What can be asked of the installed release is
+asked; rows say what was read in the sources, from which release to which.
+"""
+
+import dataclasses
+import importlib
+import inspect
+import json
+import re
+from argparse import Namespace
+from collections.abc import MutableMapping
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Any
+
+from runtime.vllm import Row, Version
+
+FOLDERS = {
+    "vllm": "VLLM_CACHE_ROOT",
+    "triton": "TRITON_CACHE_DIR",
+    "inductor": "TORCHINDUCTOR_CACHE_DIR",
+    "flashinfer": "FLASHINFER_WORKSPACE_BASE",
+}
+"""Folder of the kept cache -> the variable that leads its users there."""
+
+MAX_NUM_SEQS_IN_KEY = Row((0, 32, 0), None, "config/scheduler.py: compute_hash, max_num_seqs")
+"""Before, MAX_NUM_SEQS changes no graph as long as the capture sizes are given."""
+
+KV_CACHE_BYTES_IN_KEY = Row((0, 10, 2), (0, 28, 0), "config/cache.py: kv_cache_memory_bytes")
+
+CPU_LOSES_AOT = Row((0, 25, 1), None, "compilation/decorators.py: compiled_fn.finalize_loading")
+"""The CPU build saves what it compiled ahead of time, and cannot load it again (measured on 0.32.0:
+"'function' object has no attribute 'finalize_loading'"): only vLLM's own backend has that method,
+and the CPU uses another. Without it inductor's own cache is used, and hit."""
+
+_AHEAD_OF_TIME = "VLLM_USE_AOT_COMPILE"
+
+_NOT_IN_KEY = frozenset(
+    "chat_template disable_log_requests disable_log_stats download_dir enable_log_requests"
+    " enforce_eager gpu_memory_utilization load_format max_logprobs seed served_model_name"
+    " tokenizer tokenizer_mode".split()
+)
+"""Arguments of the engine that no release compiles under."""
+
+_COMPARED_AS_SETTINGS = frozenset("dtype max_model_len max_num_seqs model".split())
+
+
+class What(StrEnum):
+    """What a cached file holds, as the verdict sees it."""
+
+    GRAPH = "graph files"
+    KERNEL = "Triton files"
+    FLASHINFER = "FlashInfer files"
+    OTHER = "other files"
+
+
+def what(path: str) -> What:
+    """Say what a file of the kept cache holds, by its path below the cache."""
+    parts = PurePosixPath(path).parts
+    if parts[0] == "triton" or "triton_cache" in parts:
+        return What.KERNEL
+    if parts[0] == "inductor" or "torch_compile_cache" in parts:
+        return What.GRAPH
+    return What.FLASHINFER if parts[0] == "flashinfer" else What.OTHER
+
+
+def passing(path: str) -> bool:
+    """Whether a file says nothing and is not worth keeping: locks, and what is written half."""
+    parts = PurePosixPath(path).parts
+    name = parts[-1]
+    return (
+        name.endswith((".lock", ".tmp"))
+        or not {"locks", "dummy_cache", "startup_plan", "__pycache__"}.isdisjoint(parts)
+        or bool(re.search(r"\.tmp[._]|^tmp\.", name))
+    )
+
+
+def prepare(environ: MutableMapping[str, str], *, release: Version, cpu: bool) -> str:
+    """Set what lets the release reuse its cache; return what there is to say of it, or ""."""
+    if not (cpu and CPU_LOSES_AOT.covers(release)) or _AHEAD_OF_TIME in environ:
+        return ""
+    environ[_AHEAD_OF_TIME] = "0"
+    return (
+        f"{_AHEAD_OF_TIME}=0 is set: this release's CPU build cannot load what it compiled ahead"
+        " of time, and would compile again at every start"
+    )
+
+
+def variables() -> dict[str, str]:
+    """Ask the release which of its variables are in its key, and what they are now.
+
+    Call it after the release is imported.
+    """
+    envs = importlib.import_module("vllm.envs")
+    factors = getattr(envs, "compile_factors", None)
+    if factors is not None:
+        first, again = factors(), factors()
+        # A name made up at each call is in no key twice.
+        return {name: _text(first[name]) for name in sorted(first) if first[name] == again[name]}
+    # Up to the release before, a list inside the function names them.
+    named = re.findall(r'"([A-Z][A-Z0-9_]+)"', inspect.getsource(envs.compute_hash))
+    known = envs.environment_variables
+    return {name: _text(known[name]()) for name in sorted(set(named)) if name in known}
+
+
+def arguments(parsed: Namespace) -> dict[str, str]:
+    """Return the engine's arguments that differ from the release's defaults and may be in its key.
+
+    name -> value as text; what our settings say is left to them.
+    """
+    defaults = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs
+    found = {}
+    for field in dataclasses.fields(defaults):
+        if field.name in _NOT_IN_KEY | _COMPARED_AS_SETTINGS or not hasattr(parsed, field.name):
+            continue
+        text = _text(getattr(parsed, field.name))
+        if text != _text(_default(field)):
+            found[field.name] = text
+    return found
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def _text(value: Any) -> str:
+    """Spell a value in one way, without the addresses that a `repr` may hold."""
+    return re.sub(r" at 0x[0-9a-f]+", "", json.dumps(value, default=repr, sort_keys=True))
+
+
+def max_model_len(state: Any) -> int | None:
+    """Return the length in tokens that the running engine serves, None where it does not say."""
+    config = getattr(getattr(state, "vllm_config", None), "model_config", None)
+    config = config or getattr(getattr(state, "engine_client", None), "model_config", None)
+    return getattr(config, "max_model_len", None)
+
+
+def kv_cache(state: Any) -> dict[str, int]:
+    """Return the size of the KV cache: blocks, and tokens a block; empty where it is not known."""
+    client = getattr(state, "engine_client", None)
+    config = getattr(state, "vllm_config", None) or getattr(client, "vllm_config", None)
+    found = getattr(config, "cache_config", None)
+    names = ("num_gpu_blocks", "block_size")
+    sizes = {name: getattr(found, name, None) for name in names}
+    return {name: size for name, size in sizes.items() if isinstance(size, int)}
