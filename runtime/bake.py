@@ -20,7 +20,7 @@ from typing import Any
 from runtime import credentials, kept_cache, signals
 from runtime.cache_copy import ROOT_VARIABLE
 from runtime.cache_verdict import Word
-from runtime.compile_cache import FACTS_VARIABLE
+from runtime.compile_cache import FACTS_VARIABLE, MODULES
 from runtime.errors import EngineError, RefusedError
 from runtime.kept_cache import Kept
 from runtime.vllm_cache import FOLDERS, passing
@@ -142,6 +142,7 @@ class _Bake:
 
     def _finish(self, facts: Mapping[str, Any]) -> Kept:
         recorded = {"kv_cache": facts["kv_cache"], "driver": facts["report"].get("driver")}
+        recorded[MODULES] = facts[MODULES]
         self._kept = dataclasses.replace(self._kept, recorded=recorded)
         kept_cache.write(self._kept)
         return self._kept

@@ -16,9 +16,13 @@ from runtime.device import Gpu
 from runtime.kept_cache import Kept
 from runtime.report import Report
 from runtime.settings import Settings
+from runtime.spare import Spare
 
 FACTS_VARIABLE = "PREWARM_BAKE_FACTS"
 """Set by `bake`: the file that a warm start writes its facts into."""
+
+MODULES = "engine_modules"
+"""Recorded by a bake: names of what the engine's process had imported when it was warm."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -29,6 +33,8 @@ class CompileCache:
     places: cache_copy.Places
     facts: Path | None
     copying: Copying | None = None
+    spare: Spare | None = None
+    """What becomes the engine's process, where we begin it."""
     key: Key = dataclasses.field(default_factory=dict)
     reasons: list[str] = dataclasses.field(default_factory=list)
     """Why a HIT is not expected."""
@@ -127,6 +133,7 @@ def _write_facts(cache: CompileCache, paths: Sequence[str], state: Any, report: 
         "verdict": told["compile_cache"],
         "written": list(paths),
         "report": told,
+        MODULES: cache.spare.imported() if cache.spare else [],
     }
     assert cache.facts is not None  # noqa: S101 - the caller has asked
     part = cache.facts.with_suffix(".part")

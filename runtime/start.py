@@ -18,11 +18,13 @@ from runtime import (
     launch,
     prefetch,
     signals,
+    spare,
     vllm,
     vllm_cache,
 )
 from runtime import model as models
 from runtime import settings as configuration
+from runtime.compile_cache import CompileCache
 from runtime.device import Gpu
 from runtime.drain import UNWIND_SECONDS, Drain, end_after
 from runtime.errors import EXIT_FAILED, PrewarmError, RefusedError
@@ -30,6 +32,7 @@ from runtime.launch import Launch
 from runtime.progress import Progress
 from runtime.report import Report, redacted
 from runtime.settings import Settings
+from runtime.spare import Spare
 
 BAKE = "bake"
 """The one verb: everything else after the module's name goes to vLLM."""
@@ -80,10 +83,12 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     )
     started = _launch(wanted, release=release, dtype=dtype, gpu=gpu, line=line)
     launch.begin(started)
+    ours_to_start = vllm.leaves_start_to_us(environ, cpu=cpu)
     vllm.prepare(environ, cpu=cpu, level=wanted.compile_level)
     if said := vllm_cache.prepare(environ, release=vllm.parse_version(release), cpu=cpu):
         signals.say(f"prewarm: {said}")
     started.cache = compile_cache.begin(kept, environ)
+    waiting = _begin_engine(started.cache, environ, cpu=cpu, extra=extra) if ours_to_start else None
     _limit_start(wanted.start_timeout, started)
     started.report.end_phase("settings")
     started.progress.phase("importing vLLM")
@@ -104,7 +109,29 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
         )
     started.report.end_phase("imports")
     started.progress.phase("starting the engine")
+    if waiting:
+        spare.offer(waiting)
     vllm.serve(parsed)
+
+
+def _begin_engine(
+    cache: CompileCache | None,
+    environ: MutableMapping[str, str],
+    *,
+    cpu: bool,
+    extra: Sequence[str],
+) -> Spare:
+    """Begin the engine's process now: its imports and ours then go on at once."""
+    baked = cache.kept.recorded.get(compile_cache.MODULES, ()) if cache and cache.kept else ()
+    waiting = Spare(
+        [*vllm.ENGINE_MODULES, *map(str, baked)],
+        environ,
+        device=not cpu and vllm.is_one_process(extra),
+        record=cache.facts.with_suffix(".modules") if cache and cache.facts else None,
+    )
+    if cache:
+        cache.spare = waiting
+    return waiting
 
 
 def _check(environ: MutableMapping[str, str], extra: Sequence[str]) -> Settings:
