@@ -96,6 +96,7 @@ async def _open(application: Any, started: Launch) -> None:
         raise
     gc.collect()
     gc.freeze()  # what lives now lives on: keep it out of every later collection
+    gc.enable()
     server.config.http_protocol_class = head_limit.bound(server.config.http_protocol_class)
     started.drain.watch_over(server)
     started.serving = True

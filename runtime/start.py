@@ -1,6 +1,7 @@
 """Everything between the first line of `__main__` and vLLM's own server."""
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -44,6 +45,7 @@ _REPLACED = "PREWARM_COMPATIBILITY"
 def main() -> NoReturn:
     """Become vLLM's server; leave with the exit code that says how it ended."""
     signals.hold(signals.exit_at_once)
+    gc.disable()  # imports make much and drop little; the gate switches it on again
     try:
         _run(sys.argv[1:])
     except PrewarmError as error:

@@ -21,7 +21,6 @@ FOLDERS = {
     "vllm": "VLLM_CACHE_ROOT",
     "triton": "TRITON_CACHE_DIR",
     "inductor": "TORCHINDUCTOR_CACHE_DIR",
-    "flashinfer": "FLASHINFER_WORKSPACE_BASE",
 }
 """Folder of the kept cache -> the variable that leads its users there."""
 
