@@ -25,6 +25,7 @@ from runtime import model as models
 from runtime import settings as configuration
 from runtime.device import Gpu
 from runtime.drain import UNWIND_SECONDS, Drain, end_after
+from runtime.engine_log import EngineLog
 from runtime.errors import EXIT_FAILED, PrewarmError, RefusedError
 from runtime.launch import Launch
 from runtime.progress import Progress
@@ -188,6 +189,7 @@ def _launch(
         model=found,
         report=report,
         progress=Progress(),
+        engine_log=EngineLog(os.environ),
         drain=Drain(wanted.shutdown_timeout),
     )
 
