@@ -1,7 +1,7 @@
 """`python3 -m runtime bake --out DIR`: start, warm up, stop, keep the cache, and prove it is hit.
 
 The starts are this very server, as a child process. Each start after the first one uses what was
-kept so far, from another folder; the bake is over when one has compiled nothing.
+kept so far, in folders emptied before; the bake is over when one has compiled nothing.
 """
 
 import argparse
@@ -17,19 +17,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime import credentials, kept_cache, signals
-from runtime.cache_copy import ROOT_VARIABLE
+from runtime import cache_copy, credentials, kept_cache, signals
 from runtime.cache_verdict import Word
 from runtime.compile_cache import FACTS_VARIABLE, MODULES
 from runtime.errors import EngineError, RefusedError
 from runtime.kept_cache import Kept
-from runtime.vllm_cache import FOLDERS, passing
+from runtime.vllm_cache import FLASHINFER, passing
 
 VERB = "bake"
 MOST_STARTS = 4
 """A second start may take another way than the first and write what that one did not."""
 
 _POLL_SECONDS = 0.1
+_SHOWN_FILES = 20
 _SETTINGS = ("DTYPE", "GPU_MEMORY_UTILIZATION", "MAX_NUM_SEQS", "VLLM_TORCH_COMPILE_LEVEL")
 
 
@@ -44,16 +44,18 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder")
     found, extra = parser.parse_known_args(list(arguments))
     extra = extra[1:] if extra[:1] == ["--"] else extra
-    _refuse(found.out, environ)
     with tempfile.TemporaryDirectory(prefix="prewarm-bake-") as work:
-        kept = _Bake(Path(work), extra, environ).run()
+        bake = _Bake(Path(work), extra, environ)
+        if problems := _problems(found.out, environ) + bake.problems():
+            raise RefusedError(problems)
+        kept = bake.run()
         shutil.copytree(kept.folder, found.out, dirs_exist_ok=True)
     signals.say(
         f"prewarm: baked {len(kept.files)} files, {kept.size / 1e6:.1f} MB, into {found.out}"
     )
 
 
-def _refuse(out: Path, environ: Mapping[str, str]) -> None:
+def _problems(out: Path, environ: Mapping[str, str]) -> list[str]:
     problems = [
         f"{name} is set, and no credential may be near a cache that is published: unset it"
         for name in credentials.NAMES
@@ -63,44 +65,58 @@ def _refuse(out: Path, environ: Mapping[str, str]) -> None:
         problems.append(f"{out} is not an empty folder: name a new one")
     if environ.get("SKIP_PREWARM", "0") not in {"", "0"}:
         problems.append("SKIP_PREWARM is set, and a bake keeps what the warm-up compiles: unset it")
-    if problems:
-        raise RefusedError(problems)
+    return problems
 
 
 class _Bake:
-    """The starts of one bake, in a folder of its own."""
+    """The starts of one bake."""
 
     def __init__(self, work: Path, extra: Sequence[str], environ: Mapping[str, str]) -> None:
+        """Prepare the starts.
+
+        Args:
+            work: an empty folder of our own.
+            extra: arguments for vLLM.
+            environ: settings of every start.
+        """
         self._work = work
         self._extra = list(extra)
         self._environ = dict(environ)
         self._kept = Kept(folder=work / "kept")
+        self._places = cache_copy.lead(dict(environ))
+        self._filled = {place for place in self._places.values() if _holds_files(place)}
+
+    def problems(self) -> list[str]:
+        """Name each place where somebody else's files would be taken for this bake's."""
+        return [
+            f"{place} is not empty: empty it, or name another folder in {cache_copy.ROOT}"
+            for kind, place in self._places.items()
+            if place in self._filled and kind != FLASHINFER
+        ]
 
     def run(self) -> Kept:
+        """Start until a start compiles nothing."""
         self._kept.folder.mkdir()
-        places = {kind: self._work / "1" / kind for kind in FOLDERS}
-        led = {FOLDERS[kind]: str(place) for kind, place in places.items()}
-        facts = self._start(1, {**led, kept_cache.VARIABLE: str(self._work / "none")})
-        self._keep(places, facts)
+        facts = self._start(1, self._work / "none")
         for number in range(2, MOST_STARTS + 1):
-            root = self._work / str(number)
-            own = {ROOT_VARIABLE: str(root), kept_cache.VARIABLE: str(self._kept.folder)}
-            facts = self._start(number, own)
+            self._keep(facts)
+            self._clear()
+            facts = self._start(number, self._kept.folder)
             if facts["verdict"]["verdict"] == Word.HIT:
+                self._clear()
                 return self._finish(facts)
-            self._keep({kind: root / kind for kind in FOLDERS}, facts)
-        shown = "\n  - ".join(facts["written"][:20])
+        self._clear()
+        shown = "\n  - ".join(facts["written"][:_SHOWN_FILES])
         raise EngineError(
             f"the kept cache is not hit: start {MOST_STARTS} still wrote {len(facts['written'])}"
             f" files, expected none; the first are:\n  - {shown}"
         )
 
-    def _start(self, number: int, own: Mapping[str, str]) -> dict[str, Any]:
+    def _start(self, number: int, kept: Path) -> dict[str, Any]:
         """Start the server, wait until it is warm, stop it; return what it told."""
         signals.say(f"prewarm: bake: start {number}")
         facts = self._work / f"facts-{number}.json"
-        environ = {name: v for name, v in self._environ.items() if name not in FOLDERS.values()}
-        environ |= {**own, FACTS_VARIABLE: str(facts)}
+        environ = {**self._environ, kept_cache.VARIABLE: str(kept), FACTS_VARIABLE: str(facts)}
         before = sys.orig_argv[1 : sys.orig_argv.index(VERB)]
         child = subprocess.Popen([sys.executable, *before, *self._extra], env=environ)
         _pass_on_signals(child)
@@ -114,23 +130,33 @@ class _Bake:
         told: dict[str, Any] = json.loads(facts.read_text())
         return told
 
-    def _keep(self, places: Mapping[str, Path], facts: Mapping[str, Any]) -> None:
-        """Add what a start wrote to what is kept."""
-        for kind, place in places.items():
+    def _keep(self, facts: Mapping[str, Any]) -> None:
+        """Add what a start has left to what is kept."""
+        folder = self._kept.folder
+        times = dict(self._kept.times)
+        for kind, place in self._places.items():
             for path in kept_cache.below(place):
                 if not passing(f"{kind}/{path}"):
-                    target = self._kept.folder / kind / path
+                    target = folder / kind / path
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(place / path, target)
-        paths = [path for path in kept_cache.below(self._kept.folder) if path != kept_cache.FACTS]
+                    shutil.copyfile(place / path, target)
+                    if kind == FLASHINFER:
+                        times[f"{kind}/{path}"] = (place / path).stat().st_mtime_ns
+        paths = [path for path in kept_cache.below(folder) if path != kept_cache.FACTS]
         self._kept = dataclasses.replace(
             self._kept,
             key=facts["key"],
             settings=self._settings(facts["key"]),
             arguments=tuple(self._extra),
-            files=kept_cache.listed(self._kept.folder, paths),
+            files=kept_cache.listed(folder, paths),
+            times=times,
         )
         kept_cache.write(self._kept)
+
+    def _clear(self) -> None:
+        """Remove what a start has left, but for what was there before the bake."""
+        for place in set(self._places.values()) - self._filled:
+            shutil.rmtree(place, ignore_errors=True)
 
     def _settings(self, key: Mapping[str, Any]) -> dict[str, str]:
         """Return what a start must find set to be as this one."""
@@ -146,6 +172,10 @@ class _Bake:
         self._kept = dataclasses.replace(self._kept, recorded=recorded)
         kept_cache.write(self._kept)
         return self._kept
+
+
+def _holds_files(place: Path) -> bool:
+    return place.is_dir() and any(place.iterdir())
 
 
 def _pass_on_signals(child: "subprocess.Popen[bytes]") -> None:

@@ -12,24 +12,28 @@ from pathlib import Path, PurePosixPath
 
 from runtime import helper, kept_cache
 from runtime.kept_cache import File, Kept
-from runtime.vllm_cache import FOLDERS, What, what
+from runtime.vllm_cache import FLASHINFER, FOLDERS, What, flashinfer, what
 
-ROOT_VARIABLE = "PREWARM_CACHE_ROOT"
+ROOT = "PREWARM_CACHE_ROOT"
+"""Names the folder that holds every copy; some keys and build files hold its path."""
 
 Places = Mapping[str, Path]
 """Folder of the kept cache -> where its files are used."""
 
+Snapshot = Mapping[str, tuple[int, int]]
+"""Path below the kept cache's folder -> (size in bytes, time of change in ns)."""
+
 
 def lead(environ: MutableMapping[str, str]) -> Places:
     """Lead every user of a cache to a folder that can be written; what was set already, stays."""
-    root = Path(environ.get(ROOT_VARIABLE) or _default_root(environ))
+    root = Path(environ.get(ROOT) or _default_root(environ))
     for kind, name in FOLDERS.items():
         environ[name] = environ.get(name) or str(root / kind)
-    return {kind: Path(environ[name]) for kind, name in FOLDERS.items()}
+    places = {kind: Path(environ[name]) for kind, name in FOLDERS.items()}
+    return {**places, FLASHINFER: flashinfer(environ)}
 
 
 def _default_root(environ: Mapping[str, str]) -> Path:
-    """Return the same folder at the bake and at every start, as some keys hold a path."""
     return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prewarm"
 
 
@@ -58,6 +62,8 @@ class Copying:
 def copy(kept: Kept, places: Places) -> list[str]:
     """Copy every file that is what cache.json says, and none of an artefact that is not whole.
 
+    A file that is there already, from an earlier start of this container, stays.
+
     Returns:
         What is missing or wrong, one sentence for each file.
     """
@@ -67,7 +73,7 @@ def copy(kept: Kept, places: Places) -> list[str]:
         target = _target(file, places)
         if target is None or (target.is_file() and target.stat().st_size == file.size):
             continue
-        if problem := _copy_one(kept.folder / file.path, file, target):
+        if problem := _copy_one(kept, file, target):
             problems.setdefault(artefact(file.path), []).append(problem)
         else:
             made.setdefault(artefact(file.path), []).append(target)
@@ -90,27 +96,23 @@ def _target(file: File, places: Places) -> Path | None:
     return places[kind] / rest if kind in places else None
 
 
-def _copy_one(source: Path, file: File, target: Path) -> str:
-    """Copy one file under a name of its own first; return what is wrong with it, or ""."""
+def _copy_one(kept: Kept, file: File, target: Path) -> str:
+    """Copy one file under another name first; return what is wrong with it, or ""."""
     try:
-        content = source.read_bytes()
+        content = (kept.folder / file.path).read_bytes()
         if len(content) != file.size or hashlib.sha256(content).hexdigest() != file.sha256:
             return f"{file.path} is not the file that was baked"
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.prewarm")
         part.write_bytes(content)
-        when = source.stat()
-        os.utime(part, ns=(when.st_atime_ns, when.st_mtime_ns))
+        if (when := kept.times.get(file.path)) is not None:
+            os.utime(part, ns=(when, when))
         part.rename(target)
     except FileNotFoundError:
         return f"{file.path} is missing"
     except OSError as error:
-        return f"{file.path} cannot be copied to {target.parent}: {error.strerror}"
+        return f"{file.path} cannot be copied into {target.parent}: {error.strerror}"
     return ""
-
-
-Snapshot = Mapping[str, tuple[int, int]]
-"""Path below the kept cache's folder -> (size in bytes, time of change in ns)."""
 
 
 def snapshot(places: Places) -> dict[str, tuple[int, int]]:

@@ -47,11 +47,7 @@ def find(environ: MutableMapping[str, str], extra: Sequence[str]) -> tuple[Kept 
     Returns:
         The cache, None where there is none, and the arguments after the image's name.
     """
-    try:
-        kept = kept_cache.find(environ)
-    except kept_cache.UnreadableError as error:
-        signals.say(f"prewarm: compile cache: MISS because {error}")
-        return None, list(extra)
+    kept = kept_cache.find(environ)
     if kept is None:
         return None, list(extra)
     for name, text in kept.settings.items():
@@ -101,7 +97,8 @@ def expect(
         "variables": vllm_cache.variables(),
     }
     if cache.kept and cache.copying:
-        cache.reasons = differences(cache.kept.key, cache.key) + cache.copying.wait()
+        problems = [cache.kept.problem] if cache.kept.problem else []
+        cache.reasons = problems + differences(cache.kept.key, cache.key) + cache.copying.wait()
         expected = f"MISS because {', '.join(cache.reasons)}" if cache.reasons else "HIT expected"
         signals.say(f"prewarm: compile cache: {expected}")
     cache.before = cache_copy.snapshot(cache.places)

@@ -103,6 +103,7 @@ async def _open(application: Any, started: Launch) -> None:
     started.watch = asyncio.create_task(_end_with(engine, started))
     started.progress.stop()
     helper.collect()
+    started.report.engine = started.engine_log.moments(started.report.begun)
     if started.cache:
         compile_cache.conclude(started.cache, application.state, started.report)
     signals.say(started.report.log_line())

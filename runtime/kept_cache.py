@@ -1,8 +1,6 @@
 """The compile cache that `bake` kept: a folder with a cache.json that says what is in it.
 
-cache.json holds {"version": 1, "key": {fact -> value that the cache was made under}, "recorded":
-{fact -> value that takes no part}, "settings": {variable -> text}, "arguments": [text, ...],
-"files": [{"path", "size" in bytes, "sha256"}, ...]}. What is cached is code that will run.
+What is cached is code that will run, so a file is used only if it is the one that was baked.
 """
 
 import dataclasses
@@ -18,12 +16,6 @@ VERSION = 1
 VARIABLE = "PREWARM_COMPILE_CACHE"
 DEFAULT = Path("/opt/prewarm/compile-cache")
 
-_BLOCK_BYTES = 1 << 20
-
-
-class UnreadableError(Exception):
-    """There is a cache, but its cache.json cannot be understood."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class File:
@@ -38,16 +30,22 @@ class File:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kept:
-    """A kept cache: where it lies, and what its cache.json says."""
+    """A kept cache: where it lies, and what its cache.json says in fields of the same names."""
 
     folder: Path
+    problem: str = ""
+    """Why the cache cannot be used at all; empty where it can."""
     key: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What it was made under: fact -> value."""
     recorded: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What else was so: fact -> value; it takes no part in the key."""
     settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """What was set for the bake: a variable's name -> text."""
     arguments: tuple[str, ...] = ()
     """What followed the image's name at the bake."""
     files: tuple[File, ...] = ()
+    times: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Path -> time of change in ns, of files whose user builds them again if it is another."""
 
     @property
     def size(self) -> int:
@@ -56,54 +54,43 @@ class Kept:
 
 
 def find(environ: Mapping[str, str]) -> Kept | None:
-    """Read the cache of this image, None where there is none.
-
-    Raises:
-        UnreadableError: there is one, and its cache.json says nothing.
-    """
+    """Read the cache of this image, None where there is none."""
     folder = Path(environ.get(VARIABLE) or DEFAULT)
     try:
-        told = json.loads((folder / FACTS).read_bytes())
-    except FileNotFoundError:
+        return _read(folder, json.loads((folder / FACTS).read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
-        raise UnreadableError(f"{folder / FACTS} cannot be read: {error}") from error
-    try:
-        _check_version(told["version"])
-        return Kept(
-            folder=folder,
-            key=dict(told["key"]),
-            recorded=dict(told["recorded"]),
-            settings={str(name): str(text) for name, text in told["settings"].items()},
-            arguments=tuple(map(str, told["arguments"])),
-            files=tuple(map(_file, told["files"])),
-        )
+    except OSError as error:
+        return Kept(folder=folder, problem=f"{folder / FACTS} cannot be read: {error.strerror}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnreadableError(f"{folder / FACTS} is not what `bake` writes: {error!r}") from error
+        return Kept(folder=folder, problem=f"{folder / FACTS} is not what `bake` writes: {error!r}")
 
 
-def _check_version(seen: Any) -> None:
-    if seen != VERSION:
-        raise ValueError(f"version {seen}")
+def _read(folder: Path, told: Any) -> Kept:
+    if told["version"] != VERSION:
+        raise ValueError(told["version"])
+    return Kept(
+        folder=folder,
+        key=dict(told["key"]),
+        recorded=dict(told["recorded"]),
+        settings={str(name): str(text) for name, text in told["settings"].items()},
+        arguments=tuple(map(str, told["arguments"])),
+        files=tuple(map(_file, told["files"])),
+        times={str(path): int(when) for path, when in told["times"].items()},
+    )
 
 
 def _file(item: Any) -> File:
     path = PurePosixPath(item["path"])
-    if path.is_absolute() or ".." in path.parts or len(path.parts) < 2:  # noqa: PLR2004 - KIND/FILE
+    if path.is_absolute() or ".." in path.parts:
         raise ValueError(str(path))
     return File(path=str(path), size=int(item["size"]), sha256=str(item["sha256"]))
 
 
 def write(kept: Kept) -> None:
-    """Write the cache's cache.json, the same text for the same cache."""
-    told = {
-        "version": VERSION,
-        "key": kept.key,
-        "recorded": kept.recorded,
-        "settings": kept.settings,
-        "arguments": list(kept.arguments),
-        "files": [dataclasses.asdict(file) for file in kept.files],
-    }
+    """Write the cache's cache.json: the same text for the same cache."""
+    told = {"version": VERSION} | dataclasses.asdict(kept)
+    del told["folder"], told["problem"]
     text = json.dumps(told, indent=1, sort_keys=True)
     (kept.folder / FACTS).write_text(f"{text}\n")
 

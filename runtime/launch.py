@@ -9,6 +9,7 @@ import dataclasses
 
 from runtime.compile_cache import CompileCache
 from runtime.drain import Drain
+from runtime.engine_log import EngineLog
 from runtime.model import Model
 from runtime.progress import Progress
 from runtime.report import Report
@@ -24,6 +25,7 @@ class Launch:
     report: Report
     progress: Progress
     drain: Drain
+    engine_log: EngineLog
     cache: CompileCache | None = None
     """What is known of the compile cache; None where there is none."""
     max_logprobs: int = 20

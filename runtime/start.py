@@ -28,6 +28,7 @@ from runtime import settings as configuration
 from runtime.compile_cache import CompileCache
 from runtime.device import Gpu
 from runtime.drain import UNWIND_SECONDS, Drain, end_after
+from runtime.engine_log import EngineLog
 from runtime.errors import EXIT_FAILED, PrewarmError, RefusedError
 from runtime.launch import Launch
 from runtime.progress import Progress
@@ -217,6 +218,7 @@ def _launch(
         model=found,
         report=report,
         progress=Progress(),
+        engine_log=EngineLog(os.environ),
         drain=Drain(wanted.shutdown_timeout),
     )
 

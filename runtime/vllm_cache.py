@@ -10,9 +10,9 @@ import inspect
 import json
 import re
 from argparse import Namespace
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from enum import StrEnum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from runtime.vllm import Row, Version
@@ -24,12 +24,16 @@ FOLDERS = {
 }
 """Folder of the kept cache -> the variable that leads its users there."""
 
+FLASHINFER = "flashinfer"
+"""Folder of the kept cache for kernels that FlashInfer has built; led nowhere, since its build
+files hold the path, and images that ship kernels ship them where it looks."""
+
 MAX_NUM_SEQS_IN_KEY = Row((0, 32, 0), None, "config/scheduler.py: compute_hash, max_num_seqs")
 """Before, MAX_NUM_SEQS changes no graph as long as the capture sizes are given."""
 
 KV_CACHE_BYTES_IN_KEY = Row((0, 10, 2), (0, 28, 0), "config/cache.py: kv_cache_memory_bytes")
 
-CPU_LOSES_AOT = Row((0, 25, 1), None, "compilation/decorators.py: compiled_fn.finalize_loading")
+CPU_LOSES_AOT = Row((0, 18, 0), None, "compilation/decorators.py: compiled_fn.finalize_loading")
 """The CPU build saves what it compiled ahead of time, and cannot load it again (measured on 0.32.0:
 "'function' object has no attribute 'finalize_loading'"): only vLLM's own backend has that method,
 and the CPU uses another. Without it inductor's own cache is used, and hit."""
@@ -62,7 +66,13 @@ def what(path: str) -> What:
         return What.KERNEL
     if parts[0] == "inductor" or "torch_compile_cache" in parts:
         return What.GRAPH
-    return What.FLASHINFER if parts[0] == "flashinfer" else What.OTHER
+    return What.FLASHINFER if parts[0] == FLASHINFER else What.OTHER
+
+
+def flashinfer(environ: Mapping[str, str]) -> Path:
+    """Return where FlashInfer builds its kernels."""
+    base = environ.get("FLASHINFER_WORKSPACE_BASE")
+    return (Path(base) if base else Path.home()) / ".cache" / "flashinfer"
 
 
 def passing(path: str) -> bool:
