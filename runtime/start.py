@@ -82,8 +82,8 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     started = _launch(wanted, release=release, dtype=dtype, gpu=gpu, line=line)
     launch.begin(started)
     vllm.prepare(environ, cpu=cpu, level=wanted.compile_level)
-    if said := vllm_cache.prepare(environ, release=vllm.parse_version(release), cpu=cpu):
-        signals.say(f"prewarm: {said}")
+    if wanted.compile_level:
+        _prepare_cache(environ, release, cpu=cpu)
     started.cache = compile_cache.begin(kept, environ)
     _limit_start(wanted.start_timeout, started)
     started.report.end_phase("settings")
@@ -94,18 +94,25 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     started.chat_template = started.model.has_chat_template or vllm.brings_template(parsed)
     started.request_templates = vllm.trusts_request_templates(parsed)
     if started.cache:
-        compile_cache.expect(
-            started.cache,
-            parsed,
-            wanted,
+        start = compile_cache.Start(
+            settings=wanted,
+            parsed=parsed,
             release=release,
+            number=vllm.parse_version(release),
             dtype=dtype,
             gpu=gpu,
             environ=environ,
         )
+        compile_cache.expect(started.cache, start)
     started.report.end_phase("imports")
     started.progress.phase("starting the engine")
     vllm.serve(parsed)
+
+
+def _prepare_cache(environ: MutableMapping[str, str], release: str, *, cpu: bool) -> None:
+    """Let the release reuse what it compiles, and say what that took."""
+    if said := vllm_cache.prepare(environ, release=vllm.parse_version(release), cpu=cpu):
+        signals.say(f"prewarm: {said}")
 
 
 def _check(environ: MutableMapping[str, str], extra: Sequence[str]) -> Settings:
