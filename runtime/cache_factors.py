@@ -25,7 +25,8 @@ def differences(kept: Kept, places: Places, written: Iterable[str]) -> list[str]
         kind, _, rest = path.partition("/")
         new = _read(places[kind] / rest)
         if new is not None and old:
-            told += min((_compare(one, new) for one in old), key=_count)
+            nearest: list[str] = min((_compare(one, new) for one in old), key=len)
+            told += nearest
     return sorted(set(told))
 
 
@@ -42,10 +43,6 @@ def _read(file: Path) -> Factors | None:
 def _compare(old: Factors, new: Factors) -> list[str]:
     first, now = _flat(old), _flat(new)
     return [f"{name} differs" for name in sorted(first | now) if first.get(name) != now.get(name)]
-
-
-def _count(told: list[str]) -> int:
-    return len(told)
 
 
 def _flat(factors: Factors) -> dict[str, Any]:
