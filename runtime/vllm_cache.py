@@ -31,7 +31,9 @@ FLASHINFER = "flashinfer"
 files hold the path, and images that ship kernels ship them where it looks."""
 
 FACTORS = "cache_key_factors.json"
-"""From 0.12.0 on: what the key of the graph beside it was made of."""
+"""What the key of the graph beside it was made of."""
+
+WRITES_FACTORS = Row((0, 12, 0), None, "compilation/backends.py: cache_key_factors.json")
 
 MAX_NUM_SEQS_IN_KEY = Row((0, 32, 0), None, "config/scheduler.py: factors.append(max_num_seqs)")
 
@@ -124,9 +126,14 @@ def variables() -> dict[str, str]:
         stable = [name for name in sorted(first) if first[name] == again[name]]
         return {name: _value(name, first[name]) for name in stable}
     # Up to the release before, a list inside the function names them.
-    named = re.findall(r'"([A-Z][A-Z0-9_]+)"', inspect.getsource(envs.compute_hash))
+    named = named_variables(inspect.getsource(envs.compute_hash))
     known = envs.environment_variables
-    return {name: _value(name, known[name]()) for name in sorted(set(named)) if name in known}
+    return {name: _value(name, known[name]()) for name in sorted(named & known.keys())}
+
+
+def named_variables(source: str) -> set[str]:
+    """Read the names of variables out of the function that hashes them."""
+    return set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source))
 
 
 def arguments(parsed: Namespace, release: Version) -> dict[str, str]:

@@ -5,7 +5,9 @@ Read in the sources of 0.9.0, 0.11.2, 0.25.1, 0.28.0, 0.32.0 and 0.33.0.
 
 import re
 
-_TOOK = re.compile(r"(?:took|takes|finished in) ([0-9.]+) s(?:ec|econds)?|and ([0-9.]+) seconds")
+_TOOK = re.compile(
+    r"(?:took|takes|finished in|time:) ([0-9.]+) s(?:ec|econds)?|and ([0-9.]+) seconds"
+)
 
 GRAPH_COMPILED = "graph compiled"
 GRAPH_NOT_LOADED = "graph not loaded"
