@@ -98,7 +98,8 @@ def passing(path: str) -> bool:
     return (
         name.endswith((".lock", ".tmp"))
         or not {"locks", "dummy_cache", "startup_plan", "__pycache__"}.isdisjoint(parts)
-        or bool(re.search(r"\.tmp[._]|^tmp\.", name))
+        or any(part.startswith("tmp.") for part in parts)
+        or bool(re.search(r"\.tmp[._]", name))
     )
 
 

@@ -16,6 +16,11 @@ BUILT = "flashinfer/0.6.13/cached_ops/sampling/sampling.so"
 FILES = {path: path.encode() * 3 for path in (GRAPH, ARTEFACT, KERNEL, INDUCTOR, BUILT)}
 
 
+def sha256(file: Path) -> str:
+    """Hash a file as cache.json does."""
+    return kept_cache.sha256(file)
+
+
 def make(folder: Path, files: Mapping[str, bytes] = FILES, **more: object) -> Kept:
     """Write files and their cache.json as `bake` does."""
     for path, content in files.items():
