@@ -171,7 +171,7 @@ def harmless(release: Version, *, level: int, cpu: bool) -> set[str]:
             key of the release (measured on 0.32.0).
     """
     if cpu:
-        return {"max_model_len", "max_num_seqs", "model_path", "variables"}
+        return {"compile_level", "max_model_len", "max_num_seqs", "model_path", "variables"}
     derived = level != 1 and CAPTURE_SIZES_IN_KEY.covers(release)
     return set() if derived or MAX_NUM_SEQS_IN_KEY.covers(release) else {"max_num_seqs"}
 

@@ -73,7 +73,7 @@ def test_the_cpu_build_is_made_to_reuse(
             (0, 32, 0),
             1,
             True,
-            {"max_model_len", "max_num_seqs", "model_path", "variables"},
+            {"compile_level", "max_model_len", "max_num_seqs", "model_path", "variables"},
         ),
     ],
 )
