@@ -35,7 +35,7 @@ FACTORS = "cache_key_factors.json"
 
 WRITES_FACTORS = Row((0, 12, 0), None, "compilation/backends.py: cache_key_factors.json")
 
-MAX_NUM_SEQS_IN_KEY = Row((0, 32, 0), None, "config/scheduler.py: factors.append(max_num_seqs)")
+MAX_NUM_SEQS_IN_KEY = Row((0, 29, 0), None, "config/scheduler.py: factors.append(max_num_seqs)")
 
 CAPTURE_SIZES_IN_KEY = Row((0, 12, 0), None, "config/compilation.py: compute_hash opts out")
 """The sizes follow from MAX_NUM_SEQS where they are not given."""
