@@ -19,9 +19,10 @@ from typing import Any
 
 from runtime import cache_copy, credentials, kept_cache, signals
 from runtime.cache_verdict import Word
-from runtime.compile_cache import FACTS_VARIABLE, MODULES
+from runtime.compile_cache import FACTS_VARIABLE
 from runtime.errors import EngineError, RefusedError
 from runtime.kept_cache import Kept
+from runtime.report import redacted
 from runtime.vllm_cache import FLASHINFER, passing
 
 VERB = "bake"
@@ -87,8 +88,13 @@ class _Bake:
         self._filled = {place for place in self._places.values() if _holds_files(place)}
 
     def problems(self) -> list[str]:
-        """Name each place where somebody else's files would be taken for this bake's."""
-        return [
+        """Name what keeps a secret near, or would take somebody else's files for this bake's."""
+        secret = [
+            f"argument {shown.partition('=')[0]} holds a secret, which would be published"
+            for argument, shown in zip(self._extra, redacted(self._extra), strict=True)
+            if argument != shown
+        ]
+        return secret + [
             f"{place} is not empty: empty it, or name another folder in {cache_copy.ROOT}"
             for kind, place in self._places.items()
             if place in self._filled and kind != FLASHINFER
@@ -167,9 +173,7 @@ class _Bake:
         return dict(sorted(found.items()))
 
     def _finish(self, facts: Mapping[str, Any]) -> Kept:
-        recorded = {"kv_cache": facts["kv_cache"], "driver": facts["report"].get("driver")}
-        recorded[MODULES] = facts[MODULES]
-        self._kept = dataclasses.replace(self._kept, recorded=recorded)
+        self._kept = dataclasses.replace(self._kept, recorded=facts["recorded"])
         kept_cache.write(self._kept)
         return self._kept
 

@@ -1,43 +1,46 @@
 """What a compile cache was made under, and how a start differs from it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+from runtime.report import redacted
 
 Key = Mapping[str, Any]
 """Fact -> text or number; "arguments" and "variables" hold a mapping of their own."""
 
+_MAY_BE_UNKNOWN = frozenset({"base_digest"})
 
-def differences(baked: Key, now: Key, *, harmless: Iterable[str] = ()) -> list[str]:
+
+def differences(
+    baked: Key, now: Key, *, leave: Collection[str] = (), only: Collection[str] | None = None
+) -> list[str]:
     """Name each fact that differs, as `max_model_len 8192 != 4096`: this start's value first.
-
-    A fact that one of both does not know is not compared.
 
     Args:
         baked: the cache's key.
         now: this start's.
-        harmless: facts that are in no key of this release.
+        leave: facts that are left out.
+        only: the facts that are compared; None is every one.
     """
     found = []
-    for fact in sorted(baked.keys() & now.keys() - set(harmless)):
+    for fact in sorted(baked.keys() & now.keys() - set(leave)):
+        if only is not None and fact not in only:
+            continue
         mine, theirs = now[fact], baked[fact]
         if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
-            found += _inner(theirs, mine)
-        elif mine != theirs and mine not in {None, ""} and theirs not in {None, ""}:
-            found.append(f"{fact} {mine} != {theirs}")
-        elif mine != theirs and fact not in _MAY_BE_UNKNOWN:
-            found.append(f"{fact} {_shown(mine)} != {_shown(theirs)}")
-    return found
+            names = sorted(mine.keys() | theirs.keys())
+            found += [_told(name, mine.get(name), theirs.get(name)) for name in names]
+        elif fact not in _MAY_BE_UNKNOWN or (mine and theirs):
+            found.append(_told(fact, mine, theirs))
+    return [told for told in found if told]
 
 
-_MAY_BE_UNKNOWN = frozenset({"base_digest"})
-
-
-def _inner(baked: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    return [
-        f"{name} {_shown(now.get(name))} != {_shown(baked.get(name))}"
-        for name in sorted(baked.keys() | now.keys())
-        if now.get(name) != baked.get(name)
-    ]
+def _told(name: str, mine: object, theirs: object) -> str:
+    """Say how a fact differs, without what may be a secret; "" where it does not."""
+    if mine == theirs:
+        return ""
+    shown, other = (redacted([f"--{name}={_shown(value)}"])[0] for value in (mine, theirs))
+    return f"{name} {shown.partition('=')[2]} != {other.partition('=')[2]}"
 
 
 def _shown(value: object) -> str:

@@ -38,20 +38,23 @@ def written(before: Snapshot, after: Snapshot) -> list[str]:
     return [path for path in sorted(after) if before.get(path) != after[path] and not passing(path)]
 
 
-def judge(paths: Sequence[str], reasons: Sequence[str]) -> Verdict:
+def judge(paths: Sequence[str], reasons: Sequence[str], *, compiled: int = 0) -> Verdict:
     """Judge a start: nothing compiled = HIT, only kernels = PARTIAL, graphs = MISS.
 
     Args:
         paths: files of the cache that the start wrote.
-        reasons: what was known to differ or to be missing before it.
+        reasons: what was known to differ or to be missing.
+        compiled: graphs that the engine says it has compiled, should it not have written them.
     """
     counts = Counter(what(path) for path in paths)
     del counts[What.OTHER]
-    if not counts:
+    if not counts and not compiled:
         return Verdict(word=Word.HIT, reasons=(), written={})
-    told = tuple(f"{count} {kind} were written" for kind, count in sorted(counts.items()))
+    told = [f"{count} {kind} were written" for kind, count in sorted(counts.items())]
+    if compiled and not counts[What.GRAPH]:
+        told.append(f"{compiled} graphs were compiled and not kept")
     return Verdict(
-        word=Word.MISS if counts[What.GRAPH] else Word.PARTIAL,
+        word=Word.MISS if counts[What.GRAPH] or compiled else Word.PARTIAL,
         reasons=(*reasons, *told),
         written={str(kind): count for kind, count in sorted(counts.items())},
     )

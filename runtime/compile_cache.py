@@ -9,14 +9,15 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime import cache_copy, cache_verdict, device, kept_cache, signals, vllm_cache
+from runtime import cache_copy, cache_factors, cache_verdict, device, kept_cache, signals
+from runtime import vllm_cache as release_cache
 from runtime.cache_copy import Copying
 from runtime.cache_key import Key, differences
 from runtime.device import Gpu
 from runtime.kept_cache import Kept
 from runtime.report import Report
 from runtime.settings import Settings
-from runtime.spare import Spare
+from runtime.vllm import Version
 
 FACTS_VARIABLE = "PREWARM_BAKE_FACTS"
 """Set by `bake`: the file that a warm start writes its facts into."""
@@ -24,20 +25,30 @@ FACTS_VARIABLE = "PREWARM_BAKE_FACTS"
 MODULES = "engine_modules"
 """Recorded by a bake: names of what the engine's process had imported when it was warm."""
 
+BASE_VARIABLE = "PREWARM_BASE_DIGEST"
+COMMIT_VARIABLE = "PREWARM_MODEL_COMMIT"
+
 
 @dataclasses.dataclass(kw_only=True)
 class CompileCache:
     """What this start knows of its cache."""
 
     kept: Kept | None
+    """None while it is baked: whatever is compiled is new."""
     places: cache_copy.Places
     facts: Path | None
-    copying: Copying | None = None
-    spare: Spare | None = None
-    """What becomes the engine's process, where we begin it."""
+    """Where `bake` waits for the facts; None where nobody bakes."""
+    copying: Copying | None
     key: Key = dataclasses.field(default_factory=dict)
+    recorded: Key = dataclasses.field(default_factory=dict)
     reasons: list[str] = dataclasses.field(default_factory=list)
     """Why a HIT is not expected."""
+    modules: list[str] = dataclasses.field(default_factory=list)
+    """What the engine's process has imported, asked for while it is baked."""
+    harmless: list[str] = dataclasses.field(default_factory=list)
+    """What differs, and is in no key of this release."""
+    eager: bool = False
+    """Whether nothing is compiled, and so no graph is used."""
     before: cache_copy.Snapshot = dataclasses.field(default_factory=dict)
 
 
@@ -70,69 +81,105 @@ def begin(kept: Kept | None, environ: MutableMapping[str, str]) -> CompileCache 
     )
 
 
-def expect(
-    cache: CompileCache,
-    parsed: Namespace,
-    settings: Settings,
-    *,
-    release: str,
-    dtype: str,
-    gpu: Gpu | None,
-    environ: Mapping[str, str],
-) -> None:
-    """Say before the engine starts whether the cache will be used, with a reason per difference."""
-    cache.key = {
-        "vllm": release,
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Start:
+    """What decides a start's key, beside the release itself."""
+
+    settings: Settings
+    parsed: Namespace
+    release: str
+    number: Version
+    dtype: str
+    gpu: Gpu | None
+    environ: Mapping[str, str]
+
+
+def expect(cache: CompileCache, start: Start) -> None:
+    """Say before the engine starts whether the cache will be hit, with a reason per difference."""
+    cache.key = _key(start)
+    cache.recorded = {
+        "driver": start.gpu.driver if start.gpu else None,
+        "model_commit": start.environ.get(COMMIT_VARIABLE) or None,
+    }
+    cache.eager = start.settings.compile_level == 0 or release_cache.eager(start.parsed)
+    if cache.kept and cache.copying:
+        lost = cache.copying.wait()
+        ignored = release_cache.harmless(
+            start.number, level=start.settings.compile_level, cpu=start.gpu is None
+        )
+        cache.reasons = [cache.kept.problem] if cache.kept.problem else []
+        cache.reasons += differences(cache.kept.key, cache.key, leave=ignored) + lost
+        cache.harmless = differences(cache.kept.key, cache.key, only=ignored)
+        signals.say(f"prewarm: compile cache: {_expected(cache)}")
+    cache.before = cache_copy.snapshot(cache.places)
+
+
+def _key(start: Start) -> dict[str, Any]:
+    settings = start.settings
+    return {
+        "vllm": start.release,
         "torch": importlib.metadata.version("torch"),
         "cuda": device.torch_cuda(),
-        "device": gpu.name if gpu else "cpu",
-        "base_digest": environ.get("PREWARM_BASE_DIGEST", ""),
+        "device": start.gpu.name if start.gpu else device.cpu_name(device.cpuinfo()),
+        "base_digest": start.environ.get(BASE_VARIABLE, ""),
         "model_path": str(settings.model_path),
         "model_config": kept_cache.sha256(settings.model_path / "config.json"),
-        "dtype": dtype,
+        "dtype": start.dtype,
         "compile_level": settings.compile_level,
         "max_model_len": settings.max_model_len,
         "max_num_seqs": settings.max_num_seqs,
-        "arguments": vllm_cache.arguments(parsed),
-        "variables": vllm_cache.variables(),
+        "arguments": release_cache.arguments(start.parsed, start.number),
+        "variables": release_cache.variables(),
     }
-    if cache.kept and cache.copying:
-        problems = [cache.kept.problem] if cache.kept.problem else []
-        cache.reasons = problems + differences(cache.kept.key, cache.key) + cache.copying.wait()
-        expected = f"MISS because {', '.join(cache.reasons)}" if cache.reasons else "HIT expected"
-        signals.say(f"prewarm: compile cache: {expected}")
-    cache.before = cache_copy.snapshot(cache.places)
+
+
+def _expected(cache: CompileCache) -> str:
+    if cache.eager:
+        return "not used: without compilation there are no graphs"
+    if cache.reasons:
+        return f"MISS expected because {', '.join(cache.reasons)}"
+    but = f", although {', '.join(cache.harmless)}: in no key here" if cache.harmless else ""
+    return f"HIT expected{but}"
 
 
 def conclude(cache: CompileCache, state: Any, report: Report) -> None:
     """Judge the start that is over by what it wrote, and put it into the report."""
     begun = time.perf_counter()
     paths = cache_verdict.written(cache.before, cache_copy.snapshot(cache.places))
-    verdict = cache_verdict.judge(paths, cache.reasons)
+    reasons = [*cache.reasons]
+    if cache.kept:
+        reasons += cache_factors.differences(cache.kept, cache.places, paths)
+    compiled = sum(moment["ended"] in release_cache.COMPILED for moment in report.engine)
+    verdict = cache_verdict.judge(paths, reasons, compiled=compiled)
+    used = cache.kept is not None and not cache.eager
     report.compile_cache = {
-        "verdict": str(verdict.word) if cache.kept else None,
+        "verdict": str(verdict.word) if used else None,
         "reasons": list(verdict.reasons),
+        "harmless": cache.harmless,
         "written": dict(verdict.written),
         "judged_s": round(time.perf_counter() - begun, 4),
     }
-    if cache.kept:
+    if used:
         signals.say(f"prewarm: {verdict}")
     if cache.facts:
-        _write_facts(cache, paths, state, report)
+        _write_facts(cache.facts, cache, paths, state, report)
 
 
-def _write_facts(cache: CompileCache, paths: Sequence[str], state: Any, report: Report) -> None:
+def _write_facts(
+    file: Path, cache: CompileCache, paths: Sequence[str], state: Any, report: Report
+) -> None:
     """Tell `bake` what it keeps beside the files."""
     told = report.as_dict()
     facts = {
-        "key": {**cache.key, "max_model_len": vllm_cache.max_model_len(state)},
-        "kv_cache": vllm_cache.kv_cache(state),
+        "key": {**cache.key, "max_model_len": release_cache.max_model_len(state)},
+        "recorded": {
+            **cache.recorded,
+            "kv_cache": release_cache.kv_cache(state),
+            MODULES: cache.modules,
+        },
         "verdict": told["compile_cache"],
         "written": list(paths),
-        "report": told,
-        MODULES: cache.spare.imported() if cache.spare else [],
     }
-    assert cache.facts is not None  # noqa: S101 - the caller has asked
-    part = cache.facts.with_suffix(".part")
+    part = file.with_suffix(".part")
     part.write_text(json.dumps(facts))
-    part.rename(cache.facts)
+    part.rename(file)

@@ -8,6 +8,7 @@ import ctypes
 import dataclasses
 import importlib.util
 import os
+import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,6 +93,13 @@ def dtype(wanted: str, gpu: Gpu | None, cpuinfo: str) -> str:
     if gpu is not None:
         return "bfloat16" if gpu.capability >= BFLOAT16_CAPABILITY else "float32"
     return "float32" if _FAST_BFLOAT16_FLAGS.isdisjoint(cpuinfo.split()) else "bfloat16"
+
+
+def cpu_name(cpuinfo: str) -> str:
+    """Name a CPU by the widest vectors that it computes with: code made for others is not used."""
+    flags = set(cpuinfo.split())
+    widest = next((flag for flag in ("amx_tile", "avx512f", "avx2") if flag in flags), "")
+    return f"cpu {platform.machine()} {widest}".rstrip()
 
 
 def needs_compatibility(gpu: Gpu, image_cuda: str) -> bool:

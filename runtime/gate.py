@@ -104,7 +104,9 @@ async def _open(application: Any, started: Launch) -> None:
     started.progress.stop()
     helper.collect()
     started.report.engine = started.engine_log.moments(started.report.begun)
+    modules = started.spare.settle() if started.spare else []
     if started.cache:
+        started.cache.modules = modules
         compile_cache.conclude(started.cache, application.state, started.report)
     signals.say(started.report.log_line())
 

@@ -14,6 +14,7 @@ from runtime.model import Model
 from runtime.progress import Progress
 from runtime.report import Report
 from runtime.settings import Settings
+from runtime.spare import Spare
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -26,6 +27,8 @@ class Launch:
     progress: Progress
     drain: Drain
     engine_log: EngineLog
+    spare: Spare | None = None
+    """What becomes the engine's process; None where vLLM starts it alone."""
     cache: CompileCache | None = None
     """What is known of the compile cache; None where there is none."""
     max_logprobs: int = 20

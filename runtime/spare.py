@@ -20,8 +20,12 @@ from typing import Any
 
 from runtime import helper, signals
 
-_READ_WHILE_LOADING = ("CUDA_", "KMP_", "LD_", "MKL_", "NVIDIA_", "OMP_", "PYTHON")
-"""Beginnings of variables that libraries read once, when they are loaded."""
+_READ_WHILE_LOADING = ("CUDA_", "LD_PRELOAD", "NVIDIA_", "OMP_", "PYTHON")
+"""Beginnings of variables that libraries read once, when they are loaded.
+
+Not those that packages set for themselves when they are imported, here as there: OpenCV adds to
+LD_LIBRARY_PATH, scikit-learn sets KMP_INIT_AT_FORK.
+"""
 
 _ANSWER_SECONDS = 5.0
 
@@ -43,10 +47,11 @@ class Spare:
             modules: imported in order; those that cannot be are passed over.
             environ: its environment until it is given work.
             device: whether it shall also make a CUDA context.
-            record: the file that `imported` goes through, where it will be asked.
+            record: the file that its modules go through, where `settle` shall return them.
         """
         self._socket, its = socket.socketpair()
         self._record = record
+        self._taken = False
         self._loaded_by = _read_while_loading(environ)
         asked = os.memfd_create("modules", 0)
         told = {"modules": list(modules), "device": device, "record": str(record or "")}
@@ -84,13 +89,20 @@ class Spare:
         socket.send_fds(self._socket, [b"."], list(files))
         self._socket.sendall(json.dumps(dict(environ)).encode())
         self._socket.close()
+        self._taken = True
         return self.pid
 
-    def imported(self) -> list[str]:
-        """Ask the engine that it has become for its modules, in order; [] where it does not say."""
-        if not self._record:
+    def settle(self) -> list[str]:
+        """Tell the engine that it has become that the start is over.
+
+        Returns:
+            What it has imported by now, in order, where that is recorded; else nothing.
+        """
+        if not self._taken:
             return []
         os.kill(self.pid, signal.SIGUSR1)
+        if not self._record:
+            return []
         deadline = time.monotonic() + _ANSWER_SECONDS
         while not self._record.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -104,9 +116,7 @@ class Spare:
 
 
 def _read_while_loading(environ: Mapping[str, str]) -> dict[str, str]:
-    found = {k: v for k, v in environ.items() if k.startswith(_READ_WHILE_LOADING)}
-    found.pop("LD_LIBRARY_PATH", None)  # packages add their own folder to it, in both processes
-    return found
+    return {k: v for k, v in environ.items() if k.startswith(_READ_WHILE_LOADING)}
 
 
 def offer(spare: Spare) -> None:

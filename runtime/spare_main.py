@@ -23,8 +23,7 @@ def main(number: int, modules: int) -> None:
     """Import the modules, then do the work that comes through the socket."""
     with os.fdopen(modules) as told:
         asked = json.load(told)
-    if asked["record"]:
-        signal.signal(signal.SIGUSR1, lambda *_: record(Path(asked["record"])))
+    signal.signal(signal.SIGUSR1, lambda *_: settle(asked["record"]))
     with socket.socket(fileno=number) as parent:
         import_all(asked["modules"])
         if asked["device"]:
@@ -42,19 +41,21 @@ def main(number: int, modules: int) -> None:
 
 def import_all(modules: Iterable[str]) -> None:
     """Import each module, passing over those that this machine cannot import."""
-    gc.disable()  # imports make much and drop little
+    gc.disable()  # a start makes much and drops little; `settle` switches it on again
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+
+
+def settle(record: str) -> None:
+    """Serve from now on; write down what has been imported where `record` names a file."""
+    gc.collect()
     gc.freeze()
     gc.enable()
-
-
-def record(file: Path) -> None:
-    """Write down what has been imported by now, whole or not at all."""
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(imported()))
-    part.rename(file)
+    if record:
+        part = Path(record).with_suffix(".part")
+        part.write_text(json.dumps(imported()))
+        part.rename(record)
 
 
 def imported() -> list[str]:

@@ -22,6 +22,7 @@ from runtime import (
     spare,
     vllm,
     vllm_cache,
+    vllm_order,
 )
 from runtime import model as models
 from runtime import settings as configuration
@@ -88,10 +89,11 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     launch.begin(started)
     ours_to_start = vllm.leaves_start_to_us(environ, cpu=cpu)
     vllm.prepare(environ, cpu=cpu, level=wanted.compile_level)
-    if said := vllm_cache.prepare(environ, release=vllm.parse_version(release), cpu=cpu):
-        signals.say(f"prewarm: {said}")
+    if wanted.compile_level:
+        _prepare_cache(environ, release, cpu=cpu)
     started.cache = compile_cache.begin(kept, environ)
-    waiting = _begin_engine(started.cache, environ, cpu=cpu, extra=extra) if ours_to_start else None
+    if ours_to_start:
+        started.spare = _begin_engine(started.cache, environ, cpu=cpu, extra=extra)
     _limit_start(wanted.start_timeout, started)
     started.report.end_phase("settings")
     started.progress.phase("importing vLLM")
@@ -101,19 +103,21 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     started.chat_template = started.model.has_chat_template or vllm.brings_template(parsed)
     started.request_templates = vllm.trusts_request_templates(parsed)
     if started.cache:
-        compile_cache.expect(
-            started.cache,
-            parsed,
-            wanted,
+        start = compile_cache.Start(
+            settings=wanted,
+            parsed=parsed,
             release=release,
+            number=vllm.parse_version(release),
             dtype=dtype,
             gpu=gpu,
             environ=environ,
         )
+        compile_cache.expect(started.cache, start)
     started.report.end_phase("imports")
     started.progress.phase("starting the engine")
-    if waiting:
-        spare.offer(waiting)
+    if started.spare:
+        spare.offer(started.spare)
+    vllm_order.engine_first()
     vllm.serve(parsed)
 
 
@@ -126,15 +130,18 @@ def _begin_engine(
 ) -> Spare:
     """Begin the engine's process now: its imports and ours then go on at once."""
     baked = cache.kept.recorded.get(compile_cache.MODULES, ()) if cache and cache.kept else ()
-    waiting = Spare(
+    return Spare(
         [*vllm.ENGINE_MODULES, *map(str, baked)],
         environ,
         device=not cpu and vllm.is_one_process(extra),
         record=cache.facts.with_suffix(".modules") if cache and cache.facts else None,
     )
-    if cache:
-        cache.spare = waiting
-    return waiting
+
+
+def _prepare_cache(environ: MutableMapping[str, str], release: str, *, cpu: bool) -> None:
+    """Let the release reuse what it compiles, and say what that took."""
+    if said := vllm_cache.prepare(environ, release=vllm.parse_version(release), cpu=cpu):
+        signals.say(f"prewarm: {said}")
 
 
 def _check(environ: MutableMapping[str, str], extra: Sequence[str]) -> Settings:

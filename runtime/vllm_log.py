@@ -5,7 +5,12 @@ Read in the sources of 0.9.0, 0.11.2, 0.25.1, 0.28.0, 0.32.0 and 0.33.0.
 
 import re
 
-_TOOK = re.compile(r"(?:took|takes|finished in) ([0-9.]+) s(?:ec|econds)?|and ([0-9.]+) seconds")
+_TOOK = re.compile(
+    r"(?:took|takes|finished in|time:) ([0-9.]+) s(?:ec|econds)?|and ([0-9.]+) seconds"
+)
+
+GRAPH_COMPILED = "graph compiled"
+GRAPH_NOT_LOADED = "graph not loaded"
 
 _LINES = (
     # what has just ended -> how the line begins that says so
@@ -14,9 +19,9 @@ _LINES = (
     ("weights", "Loading weights took"),
     ("model", "Model loading took"),
     ("Dynamo", "Dynamo bytecode transform time"),
-    ("graph compiled", "Compiling a graph for"),
+    (GRAPH_COMPILED, "Compiling a graph for"),
     ("graph loaded", "Directly load"),
-    ("graph not loaded", "Compiling model again"),
+    (GRAPH_NOT_LOADED, "Compiling model again"),
     ("torch.compile", "torch.compile took"),
     ("torch.compile", "torch.compile takes"),
     ("first run", "Initial profiling/warmup run took"),
@@ -26,10 +31,6 @@ _LINES = (
     ("graph capture", "Graph capturing finished"),
     ("engine", "init engine (profile"),
 )
-
-COMPILED = frozenset({"Dynamo", "graph compiled", "graph not loaded"})
-"""Moments that no start has whose graphs were all in the cache, where graphs are kept ahead of
-time; without that, Dynamo runs at every start."""
 
 
 def moment(text: str) -> tuple[str, float | None] | None:
