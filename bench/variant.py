@@ -33,6 +33,13 @@ BUILT_IN = {
         Variant(name="ours", stock=False, cache="baked"),
         Variant(name="ours-kept", stock=False, cache="kept", seed="ours-empty"),
         Variant(name="ours-empty", stock=False, cache="empty"),
+        Variant(
+            name="ours-at-level-2",  # has stock's own flags
+            stock=False,
+            cache="kept",
+            seed="stock-empty",
+            environ={"VLLM_TORCH_COMPILE_LEVEL": "2"},
+        ),
     )
 }
 
