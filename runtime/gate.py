@@ -94,7 +94,6 @@ async def _open(application: Any, started: Launch) -> None:
         started.failure = str(error)
         signals.say(f"prewarm: {error}")
         raise
-    gc.collect()
     gc.freeze()  # what lives now lives on: keep it out of every later collection
     gc.enable()
     server.config.http_protocol_class = head_limit.bound(server.config.http_protocol_class)

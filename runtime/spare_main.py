@@ -45,11 +45,14 @@ def import_all(modules: Iterable[str]) -> None:
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    gc.freeze()  # vLLM collects twice before it is ready, and need not look at these
 
 
 def settle(record: str) -> None:
-    """Serve from now on; write down what has been imported where `record` names a file."""
-    gc.collect()
+    """Serve from now on; write down what has been imported where `record` names a file.
+
+    Nothing is collected here, which would keep the first requests waiting.
+    """
     gc.freeze()
     gc.enable()
     if record:

@@ -113,6 +113,7 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
             environ=environ,
         )
         compile_cache.expect(started.cache, start)
+    gc.freeze()  # vLLM collects once more before it serves, and need not look at these
     started.report.end_phase("imports")
     started.progress.phase("starting the engine")
     if started.spare:
