@@ -85,6 +85,7 @@ class _Bake:
         self._environ = dict(environ)
         self._kept = Kept(folder=work / "kept")
         self._places = cache_copy.lead(dict(environ))
+        self._before = cache_copy.snapshot(self._places)
         self._filled = {place for place in self._places.values() if _holds_files(place)}
 
     def problems(self) -> list[str]:
@@ -140,15 +141,15 @@ class _Bake:
         """Add what a start has left to what is kept."""
         folder = self._kept.folder
         times = dict(self._kept.times)
-        for kind, place in self._places.items():
-            for path in kept_cache.below(place):
-                if not passing(f"{kind}/{path}"):
-                    target = folder / kind / path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(place / path, target)
-                    if kind == FLASHINFER:
-                        times[f"{kind}/{path}"] = (place / path).stat().st_mtime_ns
-        paths = [path for path in kept_cache.below(folder) if path != kept_cache.FACTS]
+        for path, seen in cache_copy.snapshot(self._places).items():
+            if passing(path) or self._before.get(path) == seen:
+                continue
+            kind, _, rest = path.partition("/")
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._places[kind] / rest, folder / path)
+            if kind == FLASHINFER:
+                times[path] = seen[1]
+        paths = kept_cache.below(folder).keys() - {kept_cache.FACTS}
         self._kept = dataclasses.replace(
             self._kept,
             key=facts["key"],
@@ -166,7 +167,7 @@ class _Bake:
 
     def _settings(self, key: Mapping[str, Any]) -> dict[str, str]:
         """Return what a start must find set to be as this one."""
-        names = (*_SETTINGS, *key["variables"])
+        names = (*_SETTINGS, *(key["variables"] or ()))
         found = {name: self._environ[name] for name in names if self._environ.get(name)}
         if key["max_model_len"]:
             found["MAX_MODEL_LEN"] = str(key["max_model_len"])

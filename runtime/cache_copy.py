@@ -119,7 +119,6 @@ def snapshot(places: Places) -> dict[str, tuple[int, int]]:
     """See what lies in the places now."""
     found = {}
     for kind, folder in places.items():
-        for path in kept_cache.below(folder):
-            seen = (folder / path).stat()
+        for path, seen in kept_cache.below(folder).items():
             found[f"{kind}/{path}"] = (seen.st_size, seen.st_mtime_ns)
     return found

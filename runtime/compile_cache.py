@@ -123,8 +123,8 @@ def _key(start: Start) -> dict[str, Any]:
         "compile_level": settings.compile_level,
         "max_model_len": settings.max_model_len,
         "max_num_seqs": settings.max_num_seqs,
-        "arguments": release_cache.arguments(start.parsed, start.number),
-        "variables": release_cache.variables(),
+        "arguments": release_cache.asked(release_cache.arguments, start.parsed, start.number),
+        "variables": release_cache.asked(release_cache.variables),
     }
 
 
