@@ -6,7 +6,7 @@ from typing import Any
 from runtime.report import redacted
 
 Key = Mapping[str, Any]
-"""Fact -> text or number; "arguments" and "variables" hold a mapping of their own, None if unknown."""
+"""Fact -> text or number; "arguments" and "variables" hold a mapping, None if it is unknown."""
 
 _MAY_BE_UNKNOWN = frozenset({"base_digest"})
 
