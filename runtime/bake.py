@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime import cache_copy, credentials, kept_cache, signals
+from runtime import bytecode, cache_copy, credentials, kept_cache, signals
 from runtime.cache_verdict import Word
 from runtime.compile_cache import FACTS_VARIABLE
 from runtime.errors import EngineError, RefusedError
@@ -43,10 +43,11 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     """
     parser = argparse.ArgumentParser(prog=f"python3 -m runtime {VERB}", allow_abbrev=False)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder")
+    parser.add_argument("--pyc", action="store_true", help="keep Python's compiled modules too")
     found, extra = parser.parse_known_args(list(arguments))
     extra = extra[1:] if extra[:1] == ["--"] else extra
     with tempfile.TemporaryDirectory(prefix="prewarm-bake-") as work:
-        bake = _Bake(Path(work), extra, environ)
+        bake = _Bake(Path(work), extra, environ, pyc=found.pyc)
         if problems := _problems(found.out, environ) + bake.problems():
             raise RefusedError(problems)
         kept = bake.run()
@@ -72,19 +73,24 @@ def _problems(out: Path, environ: Mapping[str, str]) -> list[str]:
 class _Bake:
     """The starts of one bake."""
 
-    def __init__(self, work: Path, extra: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, work: Path, extra: Sequence[str], environ: Mapping[str, str], *, pyc: bool
+    ) -> None:
         """Prepare the starts.
 
         Args:
             work: an empty folder of our own.
             extra: arguments for vLLM.
             environ: settings of every start.
+            pyc: whether to keep Python's compiled modules.
         """
         self._work = work
         self._extra = list(extra)
         self._environ = dict(environ)
         self._kept = Kept(folder=work / "kept")
-        self._places = cache_copy.lead(dict(environ))
+        self._places = {**cache_copy.lead(dict(environ))}
+        if pyc:
+            self._places[bytecode.KIND] = cache_copy.root(environ) / bytecode.KIND
         self._before = cache_copy.snapshot(self._places)
         self._filled = {place for place in self._places.values() if _holds_files(place)}
 
@@ -124,6 +130,8 @@ class _Bake:
         signals.say(f"prewarm: bake: start {number}")
         facts = self._work / f"facts-{number}.json"
         environ = {**self._environ, kept_cache.VARIABLE: str(kept), FACTS_VARIABLE: str(facts)}
+        if number == 1 and (compiled := self._places.get(bytecode.KIND)):
+            environ[bytecode.VARIABLE] = str(compiled)
         before = sys.orig_argv[1 : sys.orig_argv.index(VERB)]
         child = subprocess.Popen([sys.executable, *before, *self._extra], env=environ)
         _pass_on_signals(child)
@@ -149,15 +157,19 @@ class _Bake:
             shutil.copyfile(self._places[kind] / rest, folder / path)
             if kind == FLASHINFER:
                 times[path] = seen[1]
-        paths = kept_cache.below(folder).keys() - {kept_cache.FACTS}
-        self._kept = dataclasses.replace(
-            self._kept,
+        self._write(
             key=facts["key"],
             settings=self._settings(facts["key"]),
             arguments=tuple(self._extra),
-            files=kept_cache.listed(folder, paths),
             times=times,
         )
+
+    def _write(self, **facts: Any) -> None:
+        """Write cache.json of all that is kept now."""
+        folder = self._kept.folder
+        paths = kept_cache.below(folder).keys() - {kept_cache.FACTS}
+        files = kept_cache.listed(folder, paths)
+        self._kept = dataclasses.replace(self._kept, files=files, **facts)
         kept_cache.write(self._kept)
 
     def _clear(self) -> None:
@@ -174,8 +186,7 @@ class _Bake:
         return dict(sorted(found.items()))
 
     def _finish(self, facts: Mapping[str, Any]) -> Kept:
-        self._kept = dataclasses.replace(self._kept, recorded=facts["recorded"])
-        kept_cache.write(self._kept)
+        self._write(recorded=facts["recorded"])
         return self._kept
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime import cache_copy, cache_factors, cache_verdict, device, kept_cache, signals
+from runtime import bytecode, cache_copy, cache_factors, cache_verdict, device, kept_cache, signals
 from runtime import vllm_cache as release_cache
 from runtime.cache_copy import Copying
 from runtime.cache_key import Key, differences
@@ -59,6 +59,7 @@ def find(environ: MutableMapping[str, str], extra: Sequence[str]) -> tuple[Kept 
     for name, text in kept.settings.items():
         if not environ.get(name):
             environ[name] = text
+    bytecode.use(kept, environ)
     return kept, list(extra or kept.arguments)
 
 
