@@ -65,8 +65,14 @@ def _problems(out: Path, environ: Mapping[str, str]) -> list[str]:
     ]
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         problems.append(f"{out} is not an empty folder: name a new one")
+    elif not os.access(
+        next(one for one in (out, *out.absolute().parents) if one.exists()), os.W_OK
+    ):
+        problems.append(f"{out} cannot be written by user {os.getuid()}: let it, or name another")
     if environ.get("SKIP_PREWARM", "0") not in {"", "0"}:
         problems.append("SKIP_PREWARM is set, and a bake keeps what the warm-up compiles: unset it")
+    if environ.get("VLLM_TORCH_COMPILE_LEVEL") == "0":
+        problems.append("VLLM_TORCH_COMPILE_LEVEL=0 compiles nothing that could be kept: unset it")
     return problems
 
 
@@ -108,7 +114,13 @@ class _Bake:
         ]
 
     def run(self) -> Kept:
-        """Start until a start compiles nothing."""
+        """Start until a start compiles nothing; leave nothing behind but what is kept."""
+        try:
+            return self._run()
+        finally:
+            self._clear()
+
+    def _run(self) -> Kept:
         self._kept.folder.mkdir()
         facts = self._start(1, self._work / "none")
         for number in range(2, MOST_STARTS + 1):
@@ -116,9 +128,9 @@ class _Bake:
             self._clear()
             facts = self._start(number, self._kept.folder)
             if facts["verdict"]["verdict"] == Word.HIT:
-                self._clear()
                 return self._finish(facts)
-        self._clear()
+            if facts["verdict"]["verdict"] is None:
+                raise EngineError("an argument switches compilation off: there is nothing to keep")
         shown = "\n  - ".join(facts["written"][:_SHOWN_FILES])
         raise EngineError(
             f"the kept cache is not hit: start {MOST_STARTS} still wrote {len(facts['written'])}"
@@ -195,11 +207,11 @@ def _holds_files(place: Path) -> bool:
 
 
 def _pass_on_signals(child: "subprocess.Popen[bytes]") -> None:
-    """End the server with us: it answers to no one else."""
+    """End the server with us: it answers to no one else. What we have made goes too."""
 
     def end(number: int, _frame: object) -> None:
         child.terminate()
         child.wait()
-        os._exit(128 + number)
+        sys.exit(128 + number)
 
     signals.hold(end)
