@@ -1,7 +1,6 @@
 """The compile cache of one start: copied, compared, and judged afterwards by what was written."""
 
 import dataclasses
-import importlib.metadata
 import json
 import time
 from argparse import Namespace
@@ -114,7 +113,7 @@ def _key(start: Start) -> dict[str, Any]:
     settings = start.settings
     return {
         "vllm": start.release,
-        "torch": importlib.metadata.version("torch"),
+        "torch": device.torch_version(),
         "cuda": device.torch_cuda(),
         "device": start.gpu.name if start.gpu else device.cpu_name(device.cpuinfo()),
         "base_digest": start.environ.get(BASE_VARIABLE, ""),
