@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime import cache_copy, credentials, kept_cache, signals
+from runtime import bytecode, cache_copy, credentials, kept_cache, signals
 from runtime.cache_verdict import Word
 from runtime.compile_cache import FACTS_VARIABLE
 from runtime.errors import EngineError, RefusedError
@@ -43,10 +43,11 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     """
     parser = argparse.ArgumentParser(prog=f"python3 -m runtime {VERB}", allow_abbrev=False)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder")
+    parser.add_argument("--pyc", action="store_true", help="keep Python's compiled modules too")
     found, extra = parser.parse_known_args(list(arguments))
     extra = extra[1:] if extra[:1] == ["--"] else extra
     with tempfile.TemporaryDirectory(prefix="prewarm-bake-") as work:
-        bake = _Bake(Path(work), extra, environ)
+        bake = _Bake(Path(work), extra, environ, pyc=found.pyc)
         if problems := _problems(found.out, environ) + bake.problems():
             raise RefusedError(problems)
         kept = bake.run()
@@ -64,27 +65,39 @@ def _problems(out: Path, environ: Mapping[str, str]) -> list[str]:
     ]
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         problems.append(f"{out} is not an empty folder: name a new one")
+    elif not os.access(
+        next(one for one in (out, *out.absolute().parents) if one.exists()), os.W_OK
+    ):
+        problems.append(f"{out} cannot be written by user {os.getuid()}: let it, or name another")
     if environ.get("SKIP_PREWARM", "0") not in {"", "0"}:
         problems.append("SKIP_PREWARM is set, and a bake keeps what the warm-up compiles: unset it")
+    if environ.get("VLLM_TORCH_COMPILE_LEVEL") == "0":
+        problems.append("VLLM_TORCH_COMPILE_LEVEL=0 compiles nothing that could be kept: unset it")
     return problems
 
 
 class _Bake:
     """The starts of one bake."""
 
-    def __init__(self, work: Path, extra: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, work: Path, extra: Sequence[str], environ: Mapping[str, str], *, pyc: bool
+    ) -> None:
         """Prepare the starts.
 
         Args:
             work: an empty folder of our own.
             extra: arguments for vLLM.
             environ: settings of every start.
+            pyc: whether to keep Python's compiled modules.
         """
         self._work = work
         self._extra = list(extra)
         self._environ = dict(environ)
         self._kept = Kept(folder=work / "kept")
-        self._places = cache_copy.lead(dict(environ))
+        self._places = {**cache_copy.lead(dict(environ))}
+        if pyc:
+            self._places[bytecode.KIND] = cache_copy.root(environ) / bytecode.KIND
+        self._before = cache_copy.snapshot(self._places)
         self._filled = {place for place in self._places.values() if _holds_files(place)}
 
     def problems(self) -> list[str]:
@@ -101,7 +114,13 @@ class _Bake:
         ]
 
     def run(self) -> Kept:
-        """Start until a start compiles nothing."""
+        """Start until a start compiles nothing; leave nothing behind but what is kept."""
+        try:
+            return self._run()
+        finally:
+            self._clear()
+
+    def _run(self) -> Kept:
         self._kept.folder.mkdir()
         facts = self._start(1, self._work / "none")
         for number in range(2, MOST_STARTS + 1):
@@ -109,9 +128,9 @@ class _Bake:
             self._clear()
             facts = self._start(number, self._kept.folder)
             if facts["verdict"]["verdict"] == Word.HIT:
-                self._clear()
                 return self._finish(facts)
-        self._clear()
+            if facts["verdict"]["verdict"] is None:
+                raise EngineError("an argument switches compilation off: there is nothing to keep")
         shown = "\n  - ".join(facts["written"][:_SHOWN_FILES])
         raise EngineError(
             f"the kept cache is not hit: start {MOST_STARTS} still wrote {len(facts['written'])}"
@@ -123,6 +142,8 @@ class _Bake:
         signals.say(f"prewarm: bake: start {number}")
         facts = self._work / f"facts-{number}.json"
         environ = {**self._environ, kept_cache.VARIABLE: str(kept), FACTS_VARIABLE: str(facts)}
+        if number == 1 and (compiled := self._places.get(bytecode.KIND)):
+            environ[bytecode.VARIABLE] = str(compiled)
         before = sys.orig_argv[1 : sys.orig_argv.index(VERB)]
         child = subprocess.Popen([sys.executable, *before, *self._extra], env=environ)
         _pass_on_signals(child)
@@ -140,23 +161,27 @@ class _Bake:
         """Add what a start has left to what is kept."""
         folder = self._kept.folder
         times = dict(self._kept.times)
-        for kind, place in self._places.items():
-            for path in kept_cache.below(place):
-                if not passing(f"{kind}/{path}"):
-                    target = folder / kind / path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(place / path, target)
-                    if kind == FLASHINFER:
-                        times[f"{kind}/{path}"] = (place / path).stat().st_mtime_ns
-        paths = [path for path in kept_cache.below(folder) if path != kept_cache.FACTS]
-        self._kept = dataclasses.replace(
-            self._kept,
+        for path, seen in cache_copy.snapshot(self._places).items():
+            if passing(path) or self._before.get(path) == seen:
+                continue
+            kind, _, rest = path.partition("/")
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._places[kind] / rest, folder / path)
+            if kind == FLASHINFER:
+                times[path] = seen[1]
+        self._write(
             key=facts["key"],
             settings=self._settings(facts["key"]),
             arguments=tuple(self._extra),
-            files=kept_cache.listed(folder, paths),
             times=times,
         )
+
+    def _write(self, **facts: Any) -> None:
+        """Write cache.json of all that is kept now."""
+        folder = self._kept.folder
+        paths = kept_cache.below(folder).keys() - {kept_cache.FACTS}
+        files = kept_cache.listed(folder, paths)
+        self._kept = dataclasses.replace(self._kept, files=files, **facts)
         kept_cache.write(self._kept)
 
     def _clear(self) -> None:
@@ -166,15 +191,14 @@ class _Bake:
 
     def _settings(self, key: Mapping[str, Any]) -> dict[str, str]:
         """Return what a start must find set to be as this one."""
-        names = (*_SETTINGS, *key["variables"])
+        names = (*_SETTINGS, *(key["variables"] or ()))
         found = {name: self._environ[name] for name in names if self._environ.get(name)}
         if key["max_model_len"]:
             found["MAX_MODEL_LEN"] = str(key["max_model_len"])
         return dict(sorted(found.items()))
 
     def _finish(self, facts: Mapping[str, Any]) -> Kept:
-        self._kept = dataclasses.replace(self._kept, recorded=facts["recorded"])
-        kept_cache.write(self._kept)
+        self._write(recorded=facts["recorded"])
         return self._kept
 
 
@@ -183,11 +207,11 @@ def _holds_files(place: Path) -> bool:
 
 
 def _pass_on_signals(child: "subprocess.Popen[bytes]") -> None:
-    """End the server with us: it answers to no one else."""
+    """End the server with us: it answers to no one else. What we have made goes too."""
 
     def end(number: int, _frame: object) -> None:
         child.terminate()
         child.wait()
-        os._exit(128 + number)
+        sys.exit(128 + number)
 
     signals.hold(end)

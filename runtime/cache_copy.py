@@ -26,15 +26,16 @@ Snapshot = Mapping[str, tuple[int, int]]
 
 def lead(environ: MutableMapping[str, str]) -> Places:
     """Lead every user of a cache to a folder that can be written; what was set already, stays."""
-    root = Path(environ.get(ROOT) or _default_root(environ))
     for kind, name in FOLDERS.items():
-        environ[name] = environ.get(name) or str(root / kind)
+        environ[name] = environ.get(name) or str(root(environ) / kind)
     places = {kind: Path(environ[name]) for kind, name in FOLDERS.items()}
     return {**places, FLASHINFER: flashinfer(environ)}
 
 
-def _default_root(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prewarm"
+def root(environ: Mapping[str, str]) -> Path:
+    """Return the folder of all copies: the same at the bake and at every start of an image."""
+    own = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(environ.get(ROOT) or Path(own, "prewarm"))
 
 
 class Copying:
@@ -119,7 +120,6 @@ def snapshot(places: Places) -> dict[str, tuple[int, int]]:
     """See what lies in the places now."""
     found = {}
     for kind, folder in places.items():
-        for path in kept_cache.below(folder):
-            seen = (folder / path).stat()
+        for path, seen in kept_cache.below(folder).items():
             found[f"{kind}/{path}"] = (seen.st_size, seen.st_mtime_ns)
     return found

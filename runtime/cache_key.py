@@ -6,7 +6,7 @@ from typing import Any
 from runtime.report import redacted
 
 Key = Mapping[str, Any]
-"""Fact -> text or number; "arguments" and "variables" hold a mapping of their own."""
+"""Fact -> text or number; "arguments" and "variables" hold a mapping, None if it is unknown."""
 
 _MAY_BE_UNKNOWN = frozenset({"base_digest"})
 
@@ -30,6 +30,8 @@ def differences(
         if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
             names = sorted(mine.keys() | theirs.keys())
             found += [_told(name, mine.get(name), theirs.get(name)) for name in names]
+        elif isinstance(mine, Mapping) or isinstance(theirs, Mapping):
+            found.append(f"{fact} cannot be compared")
         elif fact not in _MAY_BE_UNKNOWN or (mine and theirs):
             found.append(_told(fact, mine, theirs))
     return [told for told in found if told]

@@ -1,7 +1,6 @@
 """The compile cache of one start: copied, compared, and judged afterwards by what was written."""
 
 import dataclasses
-import importlib.metadata
 import json
 import time
 from argparse import Namespace
@@ -9,7 +8,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime import cache_copy, cache_factors, cache_verdict, device, kept_cache, signals
+from runtime import bytecode, cache_copy, cache_factors, cache_verdict, device, kept_cache, signals
 from runtime import vllm_cache as release_cache
 from runtime.cache_copy import Copying
 from runtime.cache_key import Key, differences
@@ -64,6 +63,7 @@ def find(environ: MutableMapping[str, str], extra: Sequence[str]) -> tuple[Kept 
     for name, text in kept.settings.items():
         if not environ.get(name):
             environ[name] = text
+    bytecode.use(kept, environ)
     return kept, list(extra or kept.arguments)
 
 
@@ -118,7 +118,7 @@ def _key(start: Start) -> dict[str, Any]:
     settings = start.settings
     return {
         "vllm": start.release,
-        "torch": importlib.metadata.version("torch"),
+        "torch": device.torch_version(),
         "cuda": device.torch_cuda(),
         "device": start.gpu.name if start.gpu else device.cpu_name(device.cpuinfo()),
         "base_digest": start.environ.get(BASE_VARIABLE, ""),
@@ -128,8 +128,8 @@ def _key(start: Start) -> dict[str, Any]:
         "compile_level": settings.compile_level,
         "max_model_len": settings.max_model_len,
         "max_num_seqs": settings.max_num_seqs,
-        "arguments": release_cache.arguments(start.parsed, start.number),
-        "variables": release_cache.variables(),
+        "arguments": release_cache.asked(release_cache.arguments, start.parsed, start.number),
+        "variables": release_cache.asked(release_cache.variables),
     }
 
 

@@ -6,6 +6,7 @@ See https://docs.nvidia.com/deploy/nvml-api/
 
 import ctypes
 import dataclasses
+import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -114,6 +115,14 @@ def needs_compatibility(gpu: Gpu, image_cuda: str) -> bool:
     """
     major = image_cuda.partition(".")[0]
     return major.isdigit() and int(major) > gpu.cuda[0]
+
+
+def torch_version() -> str:
+    """Return the version of the installed torch, "" for none."""
+    try:
+        return importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def torch_cuda() -> str:

@@ -3,6 +3,7 @@
 What is cached is code that will run, so a file is used only if it is the one that was baked.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -103,15 +104,27 @@ def listed(folder: Path, paths: Iterable[str]) -> tuple[File, ...]:
     )
 
 
-def below(folder: Path) -> list[str]:
-    """Name every plain file below `folder`, relative to it, in order; a link is none."""
-    found = []
-    for home, _, names in os.walk(folder):
-        for name in names:
-            file = Path(home, name)
-            if file.is_file() and not file.is_symlink():
-                found.append(str(file.relative_to(folder)))
-    return sorted(found)
+def below(folder: Path) -> dict[str, os.stat_result]:
+    """Find every plain file below `folder`: path relative to it -> its state; a link is none.
+
+    This is looked at while a start waits, so no object is made for each of thousands of files.
+    """
+    found: dict[str, os.stat_result] = {}
+    _find(str(folder), "", found)
+    return found
+
+
+def _find(folder: str, before: str, found: dict[str, os.stat_result]) -> None:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:  # there is none, or it is not ours to see
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            _find(entry.path, f"{before}{entry.name}/", found)
+        elif entry.is_file(follow_symlinks=False):
+            with contextlib.suppress(FileNotFoundError):  # a half-written one, renamed meanwhile
+                found[f"{before}{entry.name}"] = entry.stat(follow_symlinks=False)
 
 
 def sha256(file: Path) -> str:

@@ -10,12 +10,12 @@ import inspect
 import json
 import re
 from argparse import Namespace
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from runtime import vllm_log
+from runtime import signals, vllm_log
 from runtime.report import redacted
 from runtime.vllm import Row, Version
 
@@ -82,7 +82,8 @@ def what(path: str) -> What:
         return What.KERNEL
     if parts[0] == "inductor" or "torch_compile_cache" in parts:
         return What.GRAPH
-    return What.FLASHINFER if parts[0] == FLASHINFER else What.OTHER
+    built = parts[0] == FLASHINFER and parts[-1].endswith((".so", ".o", ".cubin"))
+    return What.FLASHINFER if built else What.OTHER
 
 
 def flashinfer(environ: Mapping[str, str]) -> Path:
@@ -96,7 +97,7 @@ def passing(path: str) -> bool:
     parts = PurePosixPath(path).parts
     name = parts[-1]
     return (
-        name.endswith((".lock", ".tmp"))
+        name.endswith((".lock", ".log", ".tmp"))
         or not {"locks", "dummy_cache", "startup_plan", "__pycache__"}.isdisjoint(parts)
         or any(part.startswith("tmp.") for part in parts)
         or bool(re.search(r"\.tmp[._]", name))
@@ -112,6 +113,15 @@ def prepare(environ: MutableMapping[str, str], *, release: Version, cpu: bool) -
         f"{_AHEAD_OF_TIME}=0 is set: this release's CPU build cannot load what it compiled ahead"
         " of time, and would compile again at every start"
     )
+
+
+def asked(question: Callable[..., dict[str, str]], *about: Any) -> dict[str, str] | None:
+    """Ask a release something that only the comparison of keys needs; None if it cannot answer."""
+    try:
+        return question(*about)
+    except Exception as error:  # noqa: BLE001 - a release we never met must not fail a start for it
+        signals.say(f"prewarm: compile cache: {question.__name__} cannot be asked: {error!r}")
+        return None
 
 
 def variables() -> dict[str, str]:

@@ -48,14 +48,23 @@ def test_every_problem_is_in_one_message(tmp_path: Path) -> None:
     (tmp_path / "out" / "file").touch()
 
     words = ["--out", str(tmp_path / "out"), "--", "--some-token=canary"]
-    done = bake(tmp_path, *words, SKIP_PREWARM="1")
+    done = bake(tmp_path, *words, SKIP_PREWARM="1", VLLM_TORCH_COMPILE_LEVEL="0")
 
     assert done.returncode == 2
     assert f"{tmp_path}/out is not an empty folder" in done.stderr
     assert f"{tmp_path}/root/triton is not empty" in done.stderr
     assert "SKIP_PREWARM is set" in done.stderr
+    assert "VLLM_TORCH_COMPILE_LEVEL=0 compiles nothing" in done.stderr
     assert "argument --some-token holds a secret" in done.stderr
     assert "canary" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    """Before minutes of a GPU are spent on what could not be kept."""
+    done = bake(tmp_path, "--out", "/proc/self/out")
+
+    assert done.returncode == 2
+    assert "/proc/self/out cannot be written" in done.stderr
 
 
 def test_the_folder_must_be_named(tmp_path: Path) -> None:

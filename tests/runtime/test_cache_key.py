@@ -40,6 +40,7 @@ def test_the_same_key_has_no_differences() -> None:
         ({"base_digest": ""}, []),
         ({"base_digest": "sha256:bb"}, ["base_digest sha256:bb != sha256:aa"]),
         ({"new_fact": 1}, []),
+        ({"variables": None}, ["variables cannot be compared"]),
         (
             {"dtype": "float32", "max_model_len": 1},
             ["dtype float32 != bfloat16", "max_model_len 1 != 4096"],

@@ -110,4 +110,6 @@ def test_links_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a")
     (tmp_path / "link").symlink_to(tmp_path / "file")
 
-    assert kept_cache.below(tmp_path) == ["file"]
+    (found,) = kept_cache.below(tmp_path)
+    assert found == "file"
+    assert kept_cache.below(tmp_path / "none") == {}

@@ -15,6 +15,7 @@ from runtime.vllm_cache import What
         ("triton/X/k.json", What.KERNEL),
         ("inductor/ab/x.py", What.GRAPH),
         ("flashinfer/0.6.13/90a/cached_ops/x.so", What.FLASHINFER),
+        ("flashinfer/0.6.13/90a/cached_ops/.ninja_log", What.OTHER),
         ("vllm/modelinfos/x.json", What.OTHER),
     ],
 )
@@ -34,6 +35,8 @@ def test_a_path_says_what_a_file_holds(path: str, expected: What) -> None:
         ("inductor/ab/x.tmp.12", True),
         ("inductor/ab/__pycache__/x.pyc", True),
         ("vllm/dummy_cache/x", True),
+        ("flashinfer/0.6.13/90a/flashinfer_jit.log", True),
+        ("flashinfer/0.6.13/90a/cached_ops/.ninja_log", False),
         ("triton/X/k.cubin", False),
         ("inductor/ab/x.py", False),
     ],
@@ -82,6 +85,17 @@ def test_what_is_in_no_key_depends_on_the_release(
 ) -> None:
     """The number of sequences is in the key from 0.29.0 on, or by the sizes that follow from it."""
     assert vllm_cache.harmless(release, level=level, cpu=bool(cpu)) == expected
+
+
+def test_a_release_that_cannot_answer_fails_no_start(capfd: pytest.CaptureFixture[str]) -> None:
+    """What is asked is needed for the comparison alone; the log says that it was in vain."""
+
+    def answer(number: int) -> dict[str, str]:
+        return {"VLLM_A": str(1 // number)}
+
+    assert vllm_cache.asked(answer, 1) == {"VLLM_A": "1"}
+    assert vllm_cache.asked(answer, 0) is None
+    assert "answer cannot be asked: ZeroDivisionError" in capfd.readouterr().err
 
 
 def test_the_names_in_a_list_are_read_out_of_its_function() -> None:

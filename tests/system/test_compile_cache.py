@@ -9,13 +9,14 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.server import ROOT, Server, free_port, running
+from tests.support.server import ROOT, Server, children, free_port, running
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 
@@ -56,24 +57,36 @@ def bake(
 
     def run() -> Path:
         out = work / f"out-{len(list(work.iterdir()))}"
-        own = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "PYTHONPATH": str(ROOT),
-            "PORT": str(free_port()),
-            "PREWARM_CACHE_ROOT": str(work / "root"),
-            "MAX_MODEL_LEN": "1024",
-            "DTYPE": "float32",
-        }
-        command = [str(vllm_python), "-P", "-m", "runtime", "bake", "--out", str(out)]
         done = subprocess.run(
-            command, env=settings(home) | own, capture_output=True, text=True, check=False
+            words(vllm_python, out),
+            env=bake_settings(home, work / "root"),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         assert "compile cache: HIT" in done.stderr
         return out
 
     return run
+
+
+def words(python: Path, out: Path) -> list[str]:
+    """Return the command that bakes into `out`."""
+    return [str(python), "-P", "-m", "runtime", "bake", "--out", str(out)]
+
+
+def bake_settings(home: Path, root: Path) -> dict[str, str]:
+    """Return the whole environment of a bake."""
+    return settings(home) | {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": str(ROOT),
+        "PORT": str(free_port()),
+        "PREWARM_CACHE_ROOT": str(root),
+        "MAX_MODEL_LEN": "1024",
+        "DTYPE": "float32",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +238,37 @@ def named(file: dict[str, Any]) -> tuple[str, str]:
     if path.startswith(("inductor/aotautograd/", "inductor/fxgraph/")):
         return path.rpartition("/")[0], ""
     return path, file["sha256"]
+
+
+def test_a_stopped_bake_leaves_nothing_behind(
+    vllm_python: Path, home: Path, tmp_path: Path
+) -> None:
+    """SIGTERM ends the server that it started, and the next bake finds its folders empty."""
+    out, root = tmp_path / "out", tmp_path / "root"
+    environ = bake_settings(home, root) | {"TMPDIR": str(tmp_path)}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(words(vllm_python, out), env=environ, stderr=log, stdout=log)
+    deadline = time.monotonic() + 60
+    while "EngineCore" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    started = children(process.pid)
+
+    process.terminate()
+    code = process.wait(20)
+
+    assert code == 143
+    assert len(started) > 1
+    deadline = time.monotonic() + 20  # a worker sees within seconds that its engine has gone
+    while any(map(running_still, started)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(running_still, started))
+    assert {path.name for path in tmp_path.iterdir()} <= {"log", "root"}
+    assert list(root.rglob("*")) == []
+
+
+def running_still(pid: int) -> bool:
+    """Whether a process lives: one that nobody has collected yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
