@@ -26,6 +26,8 @@ class Started:
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], port: int) -> None:
         """Start it; `environ` comes on top of what is not a setting in our own."""
+        key = environ.get("VLLM_API_KEY")
+        self._headers = {"authorization": f"Bearer {key}"} if key else {}
         outside = {k: v for k, v in os.environ.items() if not k.startswith(_SETTINGS)}
         self.port = port
         self.lines: list[tuple[float, str]] = []  # as timeline.Line
@@ -64,7 +66,8 @@ class Started:
     def get(self, path: str, timeout: float = 60) -> bytes:
         """Return the answer of a GET."""
         address = f"http://127.0.0.1:{self.port}{path}"
-        with urllib.request.urlopen(address, timeout=timeout) as answer:
+        request = urllib.request.Request(address, headers=self._headers)
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
             body: bytes = answer.read()
         return body
 
@@ -72,7 +75,8 @@ class Started:
         """Time one request to its last byte."""
         address = f"http://127.0.0.1:{self.port}{path}"
         data = json.dumps(body).encode()
-        request = urllib.request.Request(address, data, {"content-type": "application/json"})
+        headers = {"content-type": "application/json", **self._headers}
+        request = urllib.request.Request(address, data, headers)
         begun = time.perf_counter()
         try:
             with urllib.request.urlopen(request, timeout=120) as answer:

@@ -122,6 +122,9 @@ async def _warm(application: Any, started: Launch, engine: list[Any]) -> None:
     running = asyncio.create_task(_send_plan(application, started))
     death = asyncio.create_task(engine_watch.death(engine))
     await asyncio.wait({running, death}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+    if running.done() and running.exception():
+        # A failed request is often how the engine's death shows first.
+        await asyncio.wait({death}, timeout=2 * engine_watch.INTERVAL_SECONDS)
     died, done = death.done(), running.done()
     death.cancel()
     running.cancel()

@@ -39,6 +39,7 @@ class Spare:
         environ: Mapping[str, str],
         *,
         device: bool = False,
+        tokenizer: str = "",
         record: Path | None = None,
     ) -> None:
         """Start it.
@@ -47,6 +48,7 @@ class Spare:
             modules: imported in order; those that cannot be are passed over.
             environ: its environment until it is given work.
             device: whether it shall also make a CUDA context.
+            tokenizer: folder of the tokenizer that it shall read ahead; "" for none.
             record: the file that its modules go through, where `settle` shall return them.
         """
         self._socket, its = socket.socketpair()
@@ -54,7 +56,8 @@ class Spare:
         self._taken = False
         self._loaded_by = _read_while_loading(environ)
         asked = os.memfd_create("modules", 0)
-        told = {"modules": list(modules), "device": device, "record": str(record or "")}
+        told = {"modules": list(modules), "device": device, "tokenizer": tokenizer}
+        told["record"] = str(record or "")
         os.write(asked, json.dumps(told).encode())
         os.lseek(asked, 0, os.SEEK_SET)
         numbers = [str(its.fileno()), str(asked)]

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from runtime import vllm_order
+
 MOST_FILES = 250
 """Open files that one message may carry; the kernel takes 253."""
 
@@ -29,6 +31,8 @@ def main(number: int, modules: int) -> None:
         if asked["device"]:
             with contextlib.suppress(Exception):  # the engine will say what is wrong with it
                 _make_context()
+        if asked["tokenizer"]:
+            vllm_order.read_ahead(asked["tokenizer"])
         gave, files, _, _ = socket.recv_fds(parent, 1, MOST_FILES)
         if not gave:
             return  # nobody needed a process

@@ -26,7 +26,6 @@ from runtime import (
 )
 from runtime import model as models
 from runtime import settings as configuration
-from runtime.compile_cache import CompileCache
 from runtime.device import Gpu
 from runtime.drain import UNWIND_SECONDS, Drain, end_after
 from runtime.engine_log import EngineLog
@@ -93,7 +92,7 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
         _prepare_cache(environ, release, cpu=cpu)
     started.cache = compile_cache.begin(kept, environ)
     if ours_to_start:
-        started.spare = _begin_engine(started.cache, environ, cpu=cpu, extra=extra)
+        started.spare = _begin_engine(started, environ, cpu=cpu, extra=extra)
     _limit_start(wanted.start_timeout, started)
     started.report.end_phase("settings")
     started.progress.phase("importing vLLM")
@@ -123,18 +122,16 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
 
 
 def _begin_engine(
-    cache: CompileCache | None,
-    environ: MutableMapping[str, str],
-    *,
-    cpu: bool,
-    extra: Sequence[str],
+    started: Launch, environ: MutableMapping[str, str], *, cpu: bool, extra: Sequence[str]
 ) -> Spare:
     """Begin the engine's process now: its imports and ours then go on at once."""
+    cache = started.cache
     baked = cache.kept.recorded.get(compile_cache.MODULES, ()) if cache and cache.kept else ()
     return Spare(
         [*vllm.ENGINE_MODULES, *map(str, baked)],
         environ,
         device=not cpu and vllm.is_one_process(extra),
+        tokenizer="" if vllm.names_tokenizer(extra) else str(started.settings.model_path),
         record=cache.facts.with_suffix(".modules") if cache and cache.facts else None,
     )
 

@@ -180,6 +180,11 @@ def is_one_process(extra: Sequence[str]) -> bool:
     return not any(_MORE_PROCESSES.fullmatch(argument) for argument in extra)
 
 
+def names_tokenizer(extra: Sequence[str]) -> bool:
+    """Whether an argument changes which tokenizer is read, or how."""
+    return any(re.match(r"--(tokenizer|skip-tok|trust-remote|runner)", one) for one in extra)
+
+
 def flags(settings: Settings, *, release: Version, dtype: str, cpu: bool) -> list[str]:
     """Spell the settings as flags of `release`."""
     found = ["--model", str(settings.model_path), "--served-model-name", settings.model_name]

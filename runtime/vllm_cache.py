@@ -80,6 +80,10 @@ def what(path: str) -> What:
     parts = PurePosixPath(path).parts
     if parts[0] == "triton" or "triton_cache" in parts:
         return What.KERNEL
+    if "torch_aot_compile" in parts and "inductor_cache" in parts:
+        return (
+            What.OTHER
+        )  # 0.25.1 writes 16 of these anew at each load; `model` beside is the graph
     if parts[0] == "inductor" or "torch_compile_cache" in parts:
         return What.GRAPH
     built = parts[0] == FLASHINFER and parts[-1].endswith((".so", ".o", ".cubin"))
