@@ -1,6 +1,6 @@
 """PID 1 of the image: becomes vLLM's server in this very process.
 
-It stays thin because a spawned engine process imports it again.
+It stays thin because a spawned engine process runs it again, as `__mp_main__`.
 """
 
 if __name__ == "__main__":
@@ -15,3 +15,8 @@ if __name__ == "__main__":
     from runtime.start import main
 
     main()
+
+if __name__ == "__mp_main__":
+    from runtime.engine_log import listen
+
+    listen()

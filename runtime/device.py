@@ -6,8 +6,10 @@ See https://docs.nvidia.com/deploy/nvml-api/
 
 import ctypes
 import dataclasses
+import importlib.metadata
 import importlib.util
 import os
+import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,6 +96,13 @@ def dtype(wanted: str, gpu: Gpu | None, cpuinfo: str) -> str:
     return "float32" if _FAST_BFLOAT16_FLAGS.isdisjoint(cpuinfo.split()) else "bfloat16"
 
 
+def cpu_name(cpuinfo: str) -> str:
+    """Name a CPU by the widest vectors that it computes with: code made for others is not used."""
+    flags = set(cpuinfo.split())
+    widest = next((flag for flag in ("amx_tile", "avx512f", "avx2") if flag in flags), "")
+    return f"cpu {platform.machine()} {widest}".rstrip()
+
+
 def needs_compatibility(gpu: Gpu, image_cuda: str) -> bool:
     """Whether the driver is older than the image's CUDA by a major version.
 
@@ -106,6 +115,14 @@ def needs_compatibility(gpu: Gpu, image_cuda: str) -> bool:
     """
     major = image_cuda.partition(".")[0]
     return major.isdigit() and int(major) > gpu.cuda[0]
+
+
+def torch_version() -> str:
+    """Return the version of the installed torch, "" for none."""
+    try:
+        return importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def torch_cuda() -> str:

@@ -11,7 +11,17 @@ import gc
 import json
 from typing import Any
 
-from runtime import engine_watch, head_limit, helper, inprocess, launch, signals, vllm, warmup
+from runtime import (
+    compile_cache,
+    engine_watch,
+    head_limit,
+    helper,
+    inprocess,
+    launch,
+    signals,
+    vllm,
+    warmup,
+)
 from runtime.drain import UNWIND_SECONDS, end_after
 from runtime.errors import EXIT_FAILED, EngineError, PrewarmError, WarmupError
 from runtime.inprocess import Application, Message, Receive, Scope, Send
@@ -84,14 +94,19 @@ async def _open(application: Any, started: Launch) -> None:
         started.failure = str(error)
         signals.say(f"prewarm: {error}")
         raise
-    gc.collect()
     gc.freeze()  # what lives now lives on: keep it out of every later collection
+    gc.enable()
     server.config.http_protocol_class = head_limit.bound(server.config.http_protocol_class)
     started.drain.watch_over(server)
     started.serving = True
     started.watch = asyncio.create_task(_end_with(engine, started))
     started.progress.stop()
     helper.collect()
+    started.report.engine = started.engine_log.moments(started.report.begun)
+    modules = started.spare.settle() if started.spare else []
+    if started.cache:
+        started.cache.modules = modules
+        compile_cache.conclude(started.cache, application.state, started.report)
     signals.say(started.report.log_line())
 
 
@@ -107,6 +122,9 @@ async def _warm(application: Any, started: Launch, engine: list[Any]) -> None:
     running = asyncio.create_task(_send_plan(application, started))
     death = asyncio.create_task(engine_watch.death(engine))
     await asyncio.wait({running, death}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+    if running.done() and running.exception():
+        # A failed request is often how the engine's death shows first.
+        await asyncio.wait({death}, timeout=2 * engine_watch.INTERVAL_SECONDS)
     died, done = death.done(), running.done()
     death.cancel()
     running.cancel()

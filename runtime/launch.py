@@ -7,11 +7,14 @@ here instead of in the environment, where every child process would see it.
 import asyncio
 import dataclasses
 
+from runtime.compile_cache import CompileCache
 from runtime.drain import Drain
+from runtime.engine_log import EngineLog
 from runtime.model import Model
 from runtime.progress import Progress
 from runtime.report import Report
 from runtime.settings import Settings
+from runtime.spare import Spare
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -23,6 +26,11 @@ class Launch:
     report: Report
     progress: Progress
     drain: Drain
+    engine_log: EngineLog
+    spare: Spare | None = None
+    """What becomes the engine's process; None where vLLM starts it alone."""
+    cache: CompileCache | None = None
+    """What is known of the compile cache; None where there is none."""
     max_logprobs: int = 20
     """What vLLM understood of its own argument; below 0 is no limit."""
     chat_template: bool = False

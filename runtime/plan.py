@@ -19,6 +19,7 @@ TOGETHER = (21, 93, 250)
 LOGPROBS = (0, 1, 3, 5, 10, 15, 20)
 """One of each class that vLLM's kernel is compiled for: the next power of two above the number,
 and 16 exactly. Up to 20, the most that the API takes."""
+SCHEMA = "JSON schema"
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 RESPONSES = "/v1/responses"
@@ -65,6 +66,8 @@ class Step:
     kind: str
     first: tuple[Request, ...]
     repeat: tuple[Request, ...]
+    beside: bool = False
+    """Whether the first round may go on while other steps are sent."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,9 @@ def plan(served: Served, lengths: Sequence[int], seed: int = 0) -> Plan:
             left_out[kind] = why_not
             continue
         step = writer.step(kind, write)
+        # The first schema's grammar takes a second or two of a thread that nothing else needs.
+        if kind == SCHEMA and served.max_queue > len(TOGETHER):
+            step = dataclasses.replace(step, beside=True)
         if step.first[0].path in served.routes:
             steps.append(step)
         else:
@@ -144,7 +150,7 @@ def _kinds(writer: "_Writer", served: Served) -> Iterator[Kind]:
         few = f"max_logprobs is {served.max_logprobs}" if 0 <= served.max_logprobs < count else ""
         yield f"{count} logprobs", partial(writer.logprobs, count), short or few
     yield "chat with logprobs", writer.chat_logprobs, chat
-    yield "JSON schema", writer.schema if served.has_chat_template else writer.plain_schema, short
+    yield SCHEMA, writer.schema if served.has_chat_template else writer.plain_schema, short
     yield "responses", writer.responses, chat
 
 

@@ -43,6 +43,10 @@ class Report:
         self.left_out: dict[str, str] = {}
         """Kind of request -> why it was not sent."""
         self.skipped = False
+        self.engine: list[dict[str, Any]] = []
+        """Moments of the engine's start: what ended, when, and how long the engine says it took."""
+        self.compile_cache: dict[str, Any] | None = None
+        """Verdict, reasons and what was written; None where the image has no cache."""
 
     def end_phase(self, name: str) -> float:
         """Close a phase that began where the last one ended; return its seconds."""
@@ -50,6 +54,11 @@ class Report:
         self._phases[name] = now - self._phase_begun
         self._phase_begun = now
         return self._phases[name]
+
+    @property
+    def begun(self) -> float:
+        """When the process was created, in seconds of time.monotonic()."""
+        return self._begun
 
     @property
     def seconds(self) -> float:
@@ -74,6 +83,8 @@ class Report:
                 ],
                 "left_out": self.left_out,
             },
+            "engine": self.engine,
+            "compile_cache": self.compile_cache,
         }
 
     def log_line(self) -> str:

@@ -1,6 +1,7 @@
 """Everything between the first line of `__main__` and vLLM's own server."""
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -9,16 +10,34 @@ from collections.abc import MutableMapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from runtime import arguments, credentials, device, helper, launch, prefetch, signals, vllm
+from runtime import (
+    arguments,
+    compile_cache,
+    credentials,
+    device,
+    helper,
+    launch,
+    prefetch,
+    signals,
+    spare,
+    vllm,
+    vllm_cache,
+    vllm_order,
+)
 from runtime import model as models
 from runtime import settings as configuration
 from runtime.device import Gpu
 from runtime.drain import UNWIND_SECONDS, Drain, end_after
+from runtime.engine_log import EngineLog
 from runtime.errors import EXIT_FAILED, PrewarmError, RefusedError
 from runtime.launch import Launch
 from runtime.progress import Progress
 from runtime.report import Report, redacted
 from runtime.settings import Settings
+from runtime.spare import Spare
+
+BAKE = "bake"
+"""The one verb: everything else after the module's name goes to vLLM."""
 
 _REPLACED = "PREWARM_COMPATIBILITY"
 """Set in the environment of a process that was started again with the compat libraries."""
@@ -27,8 +46,9 @@ _REPLACED = "PREWARM_COMPATIBILITY"
 def main() -> NoReturn:
     """Become vLLM's server; leave with the exit code that says how it ended."""
     signals.hold(signals.exit_at_once)
+    gc.disable()  # imports make much and drop little; the gate switches it on again
     try:
-        _start(sys.argv[1:], os.environ)
+        _run(sys.argv[1:])
     except PrewarmError as error:
         signals.say(f"prewarm: {error}")
         _leave(error.exit_code)
@@ -42,8 +62,18 @@ def main() -> NoReturn:
     _leave(_exit_code(EXIT_FAILED))
 
 
+def _run(words: Sequence[str]) -> None:
+    if words[:1] == [BAKE]:
+        from runtime import bake  # noqa: PLC0415 - a start does not wait for what it does not use
+
+        bake.main(words[1:], os.environ)
+        sys.exit(0)
+    _start(words, os.environ)
+
+
 def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     withdrawn = credentials.withdraw(environ)
+    kept, extra = compile_cache.find(environ, extra)
     wanted = _check({**environ, **withdrawn}, extra)
     release = vllm.installed()
     gpu = device.gpu(environ)
@@ -56,7 +86,13 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     )
     started = _launch(wanted, release=release, dtype=dtype, gpu=gpu, line=line)
     launch.begin(started)
+    ours_to_start = vllm.leaves_start_to_us(environ, cpu=cpu)
     vllm.prepare(environ, cpu=cpu, level=wanted.compile_level)
+    if wanted.compile_level:
+        _prepare_cache(environ, release, cpu=cpu)
+    started.cache = compile_cache.begin(kept, environ)
+    if ours_to_start:
+        started.spare = _begin_engine(started, environ, cpu=cpu, extra=extra)
     _limit_start(wanted.start_timeout, started)
     started.report.end_phase("settings")
     started.progress.phase("importing vLLM")
@@ -65,9 +101,45 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     started.max_logprobs = vllm.max_logprobs(parsed)
     started.chat_template = started.model.has_chat_template or vllm.brings_template(parsed)
     started.request_templates = vllm.trusts_request_templates(parsed)
+    if started.cache:
+        start = compile_cache.Start(
+            settings=wanted,
+            parsed=parsed,
+            release=release,
+            number=vllm.parse_version(release),
+            dtype=dtype,
+            gpu=gpu,
+            environ=environ,
+        )
+        compile_cache.expect(started.cache, start)
+    gc.freeze()  # vLLM collects once more before it serves, and need not look at these
     started.report.end_phase("imports")
     started.progress.phase("starting the engine")
+    if started.spare:
+        spare.offer(started.spare)
+    vllm_order.engine_first()
     vllm.serve(parsed)
+
+
+def _begin_engine(
+    started: Launch, environ: MutableMapping[str, str], *, cpu: bool, extra: Sequence[str]
+) -> Spare:
+    """Begin the engine's process now: its imports and ours then go on at once."""
+    cache = started.cache
+    baked = cache.kept.recorded.get(compile_cache.MODULES, ()) if cache and cache.kept else ()
+    return Spare(
+        [*vllm.ENGINE_MODULES, *map(str, baked)],
+        environ,
+        device=not cpu and vllm.is_one_process(extra),
+        tokenizer="" if vllm.names_tokenizer(extra) else str(started.settings.model_path),
+        record=cache.facts.with_suffix(".modules") if cache and cache.facts else None,
+    )
+
+
+def _prepare_cache(environ: MutableMapping[str, str], release: str, *, cpu: bool) -> None:
+    """Let the release reuse what it compiles, and say what that took."""
+    if said := vllm_cache.prepare(environ, release=vllm.parse_version(release), cpu=cpu):
+        signals.say(f"prewarm: {said}")
 
 
 def _check(environ: MutableMapping[str, str], extra: Sequence[str]) -> Settings:
@@ -134,6 +206,7 @@ def _launch(
         model=wanted.model_name,
         vllm=release,
         device=gpu.name if gpu else "cpu",
+        driver=gpu.driver if gpu else None,
         dtype=dtype,
         compile_level=wanted.compile_level,
         arguments=redacted(line),
@@ -150,6 +223,7 @@ def _launch(
         model=found,
         report=report,
         progress=Progress(),
+        engine_log=EngineLog(os.environ),
         drain=Drain(wanted.shutdown_timeout),
     )
 

@@ -22,7 +22,7 @@ async def run(
     key: str | None,
     progress: Callable[[str], None],
 ) -> list[Timing]:
-    """Send every step twice and return the timings in the plan's order.
+    """Send every step twice and return the timings in the order of the answers.
 
     Args:
         application: the served ASGI application.
@@ -33,12 +33,23 @@ async def run(
     Raises:
         WarmupError: an answer was not 200, or its stream held an error.
     """
+    # Those that go on beside the others are waited for when nothing else is left to send.
+    steps = sorted(plan.steps, key=lambda step: step.beside)
+    begun = {
+        step.kind: asyncio.create_task(_round(application, step, step.first, key))
+        for step in steps
+        if step.beside
+    }
     timings = []
-    for number, step in enumerate(plan.steps, start=1):
-        progress(f"warming up, {number} of {len(plan.steps)}: {step.kind}")
-        first = await _round(application, step, step.first, key)
-        repeat = await _round(application, step, step.repeat, key)
-        timings.append(Timing(kind=step.kind, first_s=first, repeat_s=repeat))
+    try:
+        for number, step in enumerate(steps, start=1):
+            progress(f"warming up, {number} of {len(steps)}: {step.kind}")
+            first = await (begun.get(step.kind) or _round(application, step, step.first, key))
+            repeat = await _round(application, step, step.repeat, key)
+            timings.append(Timing(kind=step.kind, first_s=first, repeat_s=repeat))
+    finally:
+        for task in begun.values():
+            task.cancel()
     return timings
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import vllm
+from runtime import vllm, vllm_cache
 from runtime.settings import Settings
 from tests.support import wheels
 
@@ -155,3 +155,75 @@ def test_the_middleware_is_added_in_order_and_takes_classes(release: str) -> Non
 
     assert re.search(r"for middleware in args\.middleware:", source)
     assert re.search(r"inspect\.isclass\(imported\):\s+app\.add_middleware\(imported\)", source)
+
+
+def hashed(release: str, place: str) -> str:
+    """Return the source of the methods in a file that decide which fields are in vLLM's key."""
+    methods = re.findall(
+        r"    def compute_hash\(.*?\n(?=    def |\Z)", text(release, place), re.DOTALL
+    )
+    return "".join(methods)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_rows_of_the_cache_key_are_the_releases_own(release: str) -> None:
+    """A list of what is ignored means that all else is in the key."""
+    number = vllm.parse_version(release)
+    cached = hashed(release, "config/cache.py")
+    ignores = "ignored_factors" in cached
+
+    assert vllm_cache.KV_CACHE_BYTES_IN_KEY.covers(number) is (
+        ignores and '"kv_cache_memory_bytes"' not in cached
+    )
+    assert vllm_cache.CAPTURE_SIZES_IN_KEY.covers(number) is (
+        "ignored_factors" in hashed(release, "config/compilation.py")
+    )
+    assert vllm_cache.MAX_NUM_SEQS_IN_KEY.covers(number) is (
+        "factors.append(self.max_num_seqs)" in hashed(release, "config/scheduler.py")
+    )
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_release_says_which_variables_are_in_its_key(release: str) -> None:
+    """Either a function returns them, or one names them in its source."""
+    source = text(release, "envs.py")
+    if "def compile_factors() -> dict[str, object]:" in source:
+        return
+    function = re.search(r"^def compute_hash\(\).*?^    return", source, re.DOTALL | re.MULTILINE)
+
+    assert function is not None
+    named = vllm_cache.named_variables(function[0])
+    assert {"VLLM_PP_LAYER_PARTITION", "VLLM_DP_SIZE"} <= named
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_factors_are_written_beside_the_graph_where_the_row_says_so(release: str) -> None:
+    """They tell why a graph was compiled."""
+    writes = vllm_cache.FACTORS in text(release, "compilation/backends.py")
+
+    assert vllm_cache.WRITES_FACTORS.covers(vllm.parse_version(release)) is writes
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_cpu_loses_what_was_compiled_ahead_where_the_row_says_so(release: str) -> None:
+    """The load calls a method that only vLLM's own backend has."""
+    calls = "compiled_fn.finalize_loading(" in text(release, "compilation/decorators.py")
+
+    assert vllm_cache.CPU_LOSES_AOT.covers(vllm.parse_version(release)) is calls
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_log_says_when_a_graph_was_compiled(release: str) -> None:
+    """The line is known in each release, so a compilation that writes nothing is seen."""
+    source = text(release, "compilation/*.py")
+
+    assert re.search(r'"(%s)?Compiling a graph for', source)
+    assert re.search(r'"(%s)?Directly load the', source)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_caches_lie_where_the_variables_lead(release: str) -> None:
+    """The release reads VLLM_CACHE_ROOT, and sets the others inside it when it compiles."""
+    assert '"VLLM_CACHE_ROOT"' in text(release, "envs.py")
+    source = text(release, "compilation/*.py")
+    assert {"TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"} <= set(re.findall(r"[A-Z_]+", source))

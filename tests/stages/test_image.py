@@ -46,6 +46,8 @@ def test_image_is_offline_and_starts_the_runtime() -> None:
         "LOGNAME": "prewarm",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
+        "PREWARM_BASE_DIGEST": DIGEST,
+        "PREWARM_MODEL_COMMIT": COMMIT,
     }
     assert (image.user, image.ports, image.stop_signal) == ("2000:0", ("8000/tcp",), "SIGTERM")
     assert image.entrypoint == ("python3", "-P", "-m", "runtime")

@@ -4,6 +4,7 @@ pip resolves where a wheel lies; a wheel is a zip archive, so its list of files 
 files that are wanted come by HTTP ranges. Kept in .cache/releases.
 """
 
+import hashlib
 import io
 import json
 import re
@@ -18,7 +19,7 @@ from tests.support.server import ROOT
 CACHE = ROOT / ".cache" / "releases"
 WANTED = re.compile(
     r"vllm/(envs|version|config|utils|sampling_params|logger"
-    r"|config/.*|utils/.*|entrypoints/.*|engine/arg_utils)(\.py)?"
+    r"|config/.*|utils/.*|compilation/.*|entrypoints/.*|engine/arg_utils)(\.py)?"
 )
 PLATFORMS = ("manylinux_2_35_x86_64", "manylinux_2_31_x86_64", "manylinux_2_28_x86_64")
 READ_BYTES = 1 << 20
@@ -78,12 +79,13 @@ def _address(release: str) -> str:
 def package(release: str) -> Path:
     """Return the `vllm` folder of a release, holding the files that tests read."""
     folder = CACHE / release
-    if not (folder / "complete").is_file():
+    complete = folder / f"complete-{hashlib.sha256(WANTED.pattern.encode()).hexdigest()[:8]}"
+    if not complete.is_file():
         remote = io.BufferedReader(_Ranges(_address(release)), READ_BYTES)
         with zipfile.ZipFile(remote) as wheel:
             members = [m for m in wheel.infolist() if WANTED.fullmatch(m.filename)]
             for member in sorted(members, key=lambda m: m.header_offset):
                 if member.filename.endswith(".py"):
                     wheel.extract(member, folder)
-        (folder / "complete").touch()
+        complete.touch()
     return folder / "vllm"

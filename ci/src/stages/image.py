@@ -155,7 +155,7 @@ def describe(
         base=lock.base,
         layers=(*weight_layers(lock), *_cache(cache), _runtime(runtime)),
         created=provenance.date,
-        env=MappingProxyType(_env(lock.model.name)),
+        env=MappingProxyType(_env(lock)),
         labels=said,
         annotations=said,
     )
@@ -201,9 +201,9 @@ def _runtime(entries: Iterable[layer.Entry]) -> Layer:
     return Layer(kind=Kind.RUNTIME, home=RUNTIME, entries=tuple(ordered))
 
 
-def _env(model: str) -> dict[str, str]:
+def _env(lock: Lock) -> dict[str, str]:
     return {
-        "MODEL_NAME": model,
+        "MODEL_NAME": lock.model.name,
         "HF_HOME": f"/{HF_HOME}",
         "HF_HUB_OFFLINE": "1",
         "PORT": str(PORT),
@@ -214,6 +214,9 @@ def _env(model: str) -> dict[str, str]:
         "LOGNAME": USER,
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
+        # What a compile cache was made on and for; the runtime compares and records them.
+        "PREWARM_BASE_DIGEST": lock.base.digest,
+        "PREWARM_MODEL_COMMIT": lock.model.commit,
     }
 
 

@@ -1,0 +1,57 @@
+"""A compile cache as `bake` keeps it becomes one layer, which follows from its content alone."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from stages.image import set_digest
+from stages.lockfile import File
+from tests.runtime import kept as caches
+from tests.stages.model import Ended
+from tests.stages.packaging import Inputs, config_of, manifest_of
+
+Run = Callable[..., Ended]
+
+
+def layers(stages: Run, folder: Path, files: Mapping[str, bytes] | None) -> list[str]:
+    """Make an image with a cache of these files, or without; return its layers' digests."""
+    made = Inputs.write(folder)
+    options: list[str] = []
+    if files is not None:
+        caches.make(folder / "cache", files)
+        options.append(f"--compile-cache={folder / 'cache'}")
+    assert stages(*made.rootfs(*options)).code == 0
+    assert stages(*made.image()).code == 0
+    return [one["digest"] for one in manifest_of(folder / "image")["layers"]]
+
+
+def test_a_cache_is_one_layer_more(stages: Run, tmp_path: Path) -> None:
+    """No other layer changes, and the label names the cache's files."""
+    without = layers(stages, tmp_path / "a", None)
+    with_it = layers(stages, tmp_path / "b", caches.FILES)
+
+    (added,) = set(with_it) - set(without)
+    assert [one for one in with_it if one != added] == without
+    kept = caches.make(tmp_path / "again")
+    itself = File(
+        path="cache.json",
+        size=(kept.folder / "cache.json").stat().st_size,
+        sha256=caches.sha256(kept.folder / "cache.json"),
+    )
+    files = [File(path=one.path, size=one.size, sha256=one.sha256) for one in kept.files]
+    labels = config_of(tmp_path / "b" / "image")["config"]["Labels"]
+    assert labels["dev.prewarm.compile-cache.digest"] == set_digest([*files, itself])
+
+
+def test_the_layer_follows_from_the_content_alone(stages: Run, tmp_path: Path) -> None:
+    """Not from times, modes or the order of writing; another byte is another layer."""
+    first = layers(stages, tmp_path / "a", caches.FILES)
+    before = os.umask(0o077)
+    try:
+        same = layers(stages, tmp_path / "b", dict(reversed(caches.FILES.items())))
+    finally:
+        os.umask(before)
+    other = layers(stages, tmp_path / "c", {**caches.FILES, caches.KERNEL: b"other"})
+
+    assert same == first
+    assert len(set(other) - set(first)) == 1
