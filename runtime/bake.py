@@ -5,10 +5,12 @@ kept so far, in folders emptied before; the bake is over when one has compiled n
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -145,14 +147,15 @@ class _Bake:
         if number == 1 and (compiled := self._places.get(bytecode.KIND)):
             environ[bytecode.VARIABLE] = str(compiled)
         before = sys.orig_argv[1 : sys.orig_argv.index(VERB)]
-        child = subprocess.Popen([sys.executable, *before, *self._extra], env=environ)
+        child = subprocess.Popen(
+            [sys.executable, *before, *self._extra], env=environ, start_new_session=True
+        )
         _pass_on_signals(child)
         while not facts.exists():
             if child.poll() is not None:
                 raise EngineError(f"start {number} of the bake ended with {child.returncode}")
             time.sleep(_POLL_SECONDS)
-        child.terminate()
-        if code := child.wait():
+        if code := _end(child):
             raise EngineError(f"start {number} of the bake was stopped and ended with {code}")
         told: dict[str, Any] = json.loads(facts.read_text())
         return told
@@ -206,12 +209,20 @@ def _holds_files(place: Path) -> bool:
     return place.is_dir() and any(place.iterdir())
 
 
+def _end(child: "subprocess.Popen[bytes]") -> int:
+    """Stop the server and every process of its own: one that lingers would write on."""
+    child.terminate()
+    code = child.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    return code
+
+
 def _pass_on_signals(child: "subprocess.Popen[bytes]") -> None:
     """End the server with us: it answers to no one else. What we have made goes too."""
 
     def end(number: int, _frame: object) -> None:
-        child.terminate()
-        child.wait()
+        _end(child)
         sys.exit(128 + number)
 
     signals.hold(end)

@@ -148,6 +148,7 @@ def conclude(cache: CompileCache, state: Any, report: Report) -> None:
     paths = cache_verdict.written(cache.before, cache_copy.snapshot(cache.places))
     reasons = [*cache.reasons]
     if cache.kept:
+        paths = cache_copy.changed(cache.kept, cache.places, paths)
         reasons += cache_factors.differences(cache.kept, cache.places, paths)
     compiled = sum(moment["ended"] in release_cache.COMPILED for moment in report.engine)
     verdict = cache_verdict.judge(paths, reasons, compiled=compiled)

@@ -87,6 +87,22 @@ def test_what_an_earlier_start_left_stays(kept: Kept, places: Places) -> None:
     assert cache_copy.snapshot(places) == before
 
 
+def test_the_same_bytes_written_again_are_no_change(kept: Kept, places: Places) -> None:
+    """What a release unpacks at each start was not compiled; another byte was."""
+    cache_copy.copy(kept, places)
+    inductor = places["inductor"] / caches.INDUCTOR.partition("/")[2]
+    inductor.with_name("new.so").write_bytes(b"new")
+    (places["triton"] / caches.KERNEL.partition("/")[2]).write_bytes(b"another")
+    paths = [caches.INDUCTOR, caches.KERNEL, "inductor/5a/new.so", "pyc/x.pyc"]
+
+    found = cache_copy.changed(kept, places, paths)
+    inductor.unlink()
+    gone = cache_copy.changed(kept, places, [caches.INDUCTOR])
+
+    assert found == [caches.KERNEL, "inductor/5a/new.so", "pyc/x.pyc"]
+    assert gone == [caches.INDUCTOR]
+
+
 def test_a_place_that_cannot_be_written_is_told(kept: Kept, places: Places) -> None:
     """The start goes on; the sentence says where it could not write and why."""
     places["triton"].parent.mkdir(parents=True)

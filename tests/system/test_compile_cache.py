@@ -262,7 +262,8 @@ def test_a_stopped_bake_leaves_nothing_behind(
     while any(map(running_still, started)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(map(running_still, started))
-    assert {path.name for path in tmp_path.iterdir()} <= {"log", "root"}
+    assert not out.exists()
+    assert list(tmp_path.glob("prewarm-*")) == []
     assert list(root.rglob("*")) == []
 
 
