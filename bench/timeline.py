@@ -12,7 +12,7 @@ MARKS = (
     ("imports", r"non-default args:|vLLM API server version"),
     ("configuration", ""),
     ("engine process", r"Initializing a V1 LLM engine"),
-    ("device", r"Starting to load model"),
+    ("device", r"Starting to load model|Loading model from scratch"),
     ("model", r"Model loading took|Loading weights took"),
     ("compilation", r"torch\.compile.* took|Directly load AOT compilation"),
     ("profile and KV cache", r"KV cache size: "),
