@@ -25,6 +25,8 @@ OPEN = "warm-up"
 ENGINE = re.compile(r"\((EngineCore|Worker)")
 """Begins each line of the engine's process, in every release from 0.11 on."""
 
+SERVER = re.compile(r"\(APIServer")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Phase:
@@ -58,9 +60,9 @@ def phases(lines: Sequence[Line], opened: float) -> list[Phase]:
 def _end(lines: Sequence[Line], mark: str) -> float | None:
     if mark:
         return next((at for at, line in reversed(lines) if re.search(mark, line)), None)
-    # The configuration ends with the last word before the engine's first.
+    # The configuration ends with the server's last word before the engine's first.
     first = next((number for number, (_, line) in enumerate(lines) if ENGINE.search(line)), 0)
-    return lines[first - 1][0] if first else None
+    return next((at for at, line in reversed(lines[:first]) if SERVER.search(line)), None)
 
 
 NOTES = re.compile(

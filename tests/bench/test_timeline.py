@@ -5,6 +5,7 @@ from bench import table, timeline
 STOCK = [
     (16.3, "(APIServer pid=1) INFO [api_utils.py:273] non-default args: {}"),
     (18.0, "(APIServer pid=1) INFO [kernel.py:292] Final IR op priority"),
+    (20.2, "prewarm: 20 s: starting the engine"),
     (30.0, "(EngineCore pid=2) INFO [core.py:114] Initializing a V1 LLM engine (v0.25.1)"),
     (31.0, "(EngineCore pid=2) INFO [model_runner.py:281] Loading model from scratch..."),
     (31.5, "(EngineCore pid=2) INFO [default_loader.py:430] Loading weights took 0.4 seconds"),

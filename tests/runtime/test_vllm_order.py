@@ -182,3 +182,56 @@ def test_a_processor_is_looked_for_where_a_model_names_one(
     (tmp_path / name).write_text(text)
 
     assert vllm_order._has_processor(tmp_path) is processor  # noqa: SLF001
+
+
+@pytest.fixture
+def templates(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The release's module that keeps what it found, and counts how often it looks."""
+    module: Any = ModuleType("vllm.renderers.hf")
+    module._PROCESSOR_CHAT_TEMPLATES = {}
+    module.looked = []
+    module._try_get_processor_chat_template = lambda tokenizer, **more: module.looked.append(more)
+    for name in ("vllm", "vllm.renderers"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "vllm.renderers.hf", module)
+    return module
+
+
+def test_a_model_without_processor_is_not_read_once_more(templates: Any, tmp_path: Path) -> None:
+    """The release is told at once what it would have found."""
+    tokenizer = SimpleNamespace(name_or_path=str(tmp_path))
+
+    vllm_order._look_for_template(tokenizer, trusted=False)  # noqa: SLF001
+
+    assert templates._PROCESSOR_CHAT_TEMPLATES == {(str(tmp_path), False): None}  # noqa: SLF001
+    assert not templates.looked
+
+
+def test_a_processor_is_looked_for_ahead(templates: Any, tmp_path: Path) -> None:
+    """By the release itself, which keeps it."""
+    (tmp_path / "processor_config.json").write_text("{}")
+
+    vllm_order._look_for_template(  # noqa: SLF001
+        SimpleNamespace(name_or_path=str(tmp_path)), trusted=True
+    )
+
+    assert templates.looked == [{"trust_remote_code": True}]
+
+
+def test_the_engines_tokenizer_is_read_as_the_engine_will_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The release keeps it under what it was asked with; a failure is the release's to tell."""
+    module: Any = ModuleType("vllm.tokenizers")
+    asked: list[Any] = []
+    module.cached_tokenizer_from_config = asked.append
+    monkeypatch.setitem(sys.modules, "vllm", ModuleType("vllm"))
+    monkeypatch.setitem(sys.modules, "vllm.tokenizers", module)
+
+    vllm_order.read_ahead("/models/m")
+    monkeypatch.setattr(module, "cached_tokenizer_from_config", None)
+    vllm_order.read_ahead("/models/m")
+
+    assert [(one.tokenizer, one.tokenizer_mode, one.runner_type) for one in asked] == [
+        ("/models/m", "auto", "generate")
+    ]

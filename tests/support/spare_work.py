@@ -8,7 +8,7 @@ from typing import Any
 
 
 def answer(pipe: Any, number: int) -> None:
-    """Tell through the pipe, multiprocessing's, how this process finds itself, wait for a word, end with 3."""
+    """Tell through the pipe how this process finds itself, wait for a word, end with 3."""
     told = {
         "pid": os.getpid(),
         "name": multiprocessing.current_process().name,
