@@ -12,7 +12,7 @@ MARKS = (
     ("imports", r"non-default args:|vLLM API server version"),
     ("configuration", ""),
     ("engine process", r"Initializing a V1 LLM engine"),
-    ("device", r"Starting to load model"),
+    ("device", r"Starting to load model|Loading model from scratch"),
     ("model", r"Model loading took|Loading weights took"),
     ("compilation", r"torch\.compile.* took|Directly load AOT compilation"),
     ("profile and KV cache", r"KV cache size: "),
@@ -24,6 +24,8 @@ OPEN = "warm-up"
 
 ENGINE = re.compile(r"\((EngineCore|Worker)")
 """Begins each line of the engine's process, in every release from 0.11 on."""
+
+SERVER = re.compile(r"\(APIServer")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,9 +60,9 @@ def phases(lines: Sequence[Line], opened: float) -> list[Phase]:
 def _end(lines: Sequence[Line], mark: str) -> float | None:
     if mark:
         return next((at for at, line in reversed(lines) if re.search(mark, line)), None)
-    # The configuration ends with the last word before the engine's first.
+    # The configuration ends with the server's last word before the engine's first.
     first = next((number for number, (_, line) in enumerate(lines) if ENGINE.search(line)), 0)
-    return lines[first - 1][0] if first else None
+    return next((at for at, line in reversed(lines[:first]) if SERVER.search(line)), None)
 
 
 NOTES = re.compile(

@@ -153,3 +153,13 @@ def test_nothing_longer_than_the_model_is_ever_sent(
             assert len(prompt) + request.body["max_tokens"] <= length
             assert max(prompt) < vocabulary
     assert len(wanted.steps) + len(wanted.left_out) == len({*lengths, *plan.ODD_LENGTHS}) + 14
+
+
+def test_the_schema_is_compiled_beside_the_rest() -> None:
+    """Its grammar takes a thread of its own; a queue with no room for one more keeps it in turn."""
+    roomy = dataclasses.replace(SERVED, max_queue=len(plan.TOGETHER) + 1)
+    full = dataclasses.replace(SERVED, max_queue=len(plan.TOGETHER))
+    beside = [step.kind for step in plan.plan(roomy, LENGTHS).steps if step.beside]
+
+    assert beside == [plan.SCHEMA]
+    assert not any(step.beside for step in plan.plan(full, LENGTHS).steps)
