@@ -22,7 +22,7 @@ async def run(
     key: str | None,
     progress: Callable[[str], None],
 ) -> list[Timing]:
-    """Send every step twice and return the timings in the order of the answers.
+    """Send every step twice and return the timings in the plan's order.
 
     Args:
         application: the served ASGI application.
@@ -40,17 +40,17 @@ async def run(
         for step in steps
         if step.beside
     }
-    timings = []
+    timings = {}
     try:
         for number, step in enumerate(steps, start=1):
             progress(f"warming up, {number} of {len(steps)}: {step.kind}")
             first = await (begun.get(step.kind) or _round(application, step, step.first, key))
             repeat = await _round(application, step, step.repeat, key)
-            timings.append(Timing(kind=step.kind, first_s=first, repeat_s=repeat))
+            timings[step.kind] = Timing(kind=step.kind, first_s=first, repeat_s=repeat)
     finally:
         for task in begun.values():
             task.cancel()
-    return timings
+    return [timings[step.kind] for step in plan.steps]
 
 
 async def _round(

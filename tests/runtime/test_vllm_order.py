@@ -188,9 +188,13 @@ def test_a_processor_is_looked_for_where_a_model_names_one(
 def templates(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The release's module that keeps what it found, and counts how often it looks."""
     module: Any = ModuleType("vllm.renderers.hf")
-    module._PROCESSOR_CHAT_TEMPLATES = {}
+    module._PROCESSOR_CHAT_TEMPLATES = {}  # noqa: SLF001
     module.looked = []
-    module._try_get_processor_chat_template = lambda tokenizer, **more: module.looked.append(more)
+
+    def look(_tokenizer: Any, **more: Any) -> None:
+        module.looked.append(more)
+
+    module._try_get_processor_chat_template = look  # noqa: SLF001
     for name in ("vllm", "vllm.renderers"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, "vllm.renderers.hf", module)
@@ -203,7 +207,8 @@ def test_a_model_without_processor_is_not_read_once_more(templates: Any, tmp_pat
 
     vllm_order._look_for_template(tokenizer, trusted=False)  # noqa: SLF001
 
-    assert templates._PROCESSOR_CHAT_TEMPLATES == {(str(tmp_path), False): None}  # noqa: SLF001
+    told = templates._PROCESSOR_CHAT_TEMPLATES  # noqa: SLF001
+    assert told == {(str(tmp_path), False): None}
     assert not templates.looked
 
 
