@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from runtime.vllm import FORBIDDEN, FORBIDDEN_SHORT
+from runtime.vllm_refused import FORBIDDEN, FORBIDDEN_SHORT
 
 _SHORTEST_ABBREVIATION = 3
 """Two dashes and a letter: argparse takes no less."""

@@ -66,41 +66,6 @@ PLACES = {
     ),
 }
 
-_DATA_PARALLEL = (
-    "address external-lb hybrid-lb multi-port-external-lb rank size size-local start-rank"
-)
-
-FORBIDDEN = {
-    **{f"--data-parallel-{part}": "scale with more containers" for part in _DATA_PARALLEL.split()},
-    # flag: what to use instead, in the words of the settings
-    "--api-key": "set VLLM_API_KEY",
-    "--api-server-count": "one process holds the gate; scale with more containers",
-    "--config": "pass the arguments themselves",
-    "--grpc": "only the HTTP server can be gated",
-    "--headless": "only the HTTP server can be gated",
-    "--hf-token": "nothing is looked up on the Hub",
-    "--host": "set HOST",
-    "--model": "set MODEL_NAME and HF_HOME",
-    "--nnodes": "one container is one server",
-    "--node-rank": "one container is one server",
-    "--port": "set PORT",
-    "--uds": "only a TCP port can be gated; set PORT",
-}
-"""Every flag that moves or bypasses the gate or the guard."""
-
-FORBIDDEN_SHORT = {
-    "-asc": "--api-server-count",
-    "-dp": "--data-parallel-size",
-    "-dpa": "--data-parallel-address",
-    "-dpe": "--data-parallel-external-lb",
-    "-dph": "--data-parallel-hybrid-lb",
-    "-dpl": "--data-parallel-size-local",
-    "-dpn": "--data-parallel-rank",
-    "-dpr": "--data-parallel-start-rank",
-    "-n": "--nnodes",
-    "-r": "--node-rank",
-}
-
 ENGINE_MODULES = ("vllm.v1.engine.core", "vllm.v1.worker.gpu_worker", "vllm.v1.executor.abstract")
 """What the engine's process imports in any case; a baked cache knows the rest."""
 

@@ -74,10 +74,10 @@ def test_private_name_of_dagger_is_imported_once() -> None:
 def test_only_vllm_files_name_vllm(file: Path) -> None:
     """A new release of vLLM is read about in one place: modules, flags and versions.
 
-    That place is `vllm.py`, with `vllm_cache.py` for what releases cache and `vllm_log.py` for
-    what they say.
+    That place is `vllm.py` and the files beside it that begin with its name, a noun each: what
+    releases cache, what they log, in which order they start, and which flags are refused.
     """
-    if file.name in {"vllm.py", "vllm_cache.py", "vllm_log.py", "vllm_order.py"}:
+    if file.stem == "vllm" or file.stem.startswith("vllm_"):
         return
     code = ast.unparse(_without_docstrings(ast.parse(file.read_text())))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import vllm, vllm_cache
+from runtime import vllm, vllm_cache, vllm_refused
 from runtime.settings import Settings
 from tests.support import wheels
 
@@ -139,10 +139,10 @@ def test_variables_that_we_set_are_read(release: str) -> None:
 
 def test_every_forbidden_flag_is_a_flag_of_some_release() -> None:
     """The list holds no invention, and every alias belongs to its flag."""
-    for flag in vllm.FORBIDDEN:
+    for flag in vllm_refused.FORBIDDEN:
         assert any(has_flag(release, flag) for release in RELEASES) or flag == "--config", flag
     newest = everything_that_parses("0.33.0")
-    for alias in vllm.FORBIDDEN_SHORT:
+    for alias in vllm_refused.FORBIDDEN_SHORT:
         assert f'"{alias}"' in newest
 
 
