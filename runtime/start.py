@@ -22,6 +22,7 @@ from runtime import (
     spare,
     vllm,
     vllm_cache,
+    vllm_engine,
     vllm_order,
 )
 from runtime import model as models
@@ -86,7 +87,7 @@ def _start(extra: Sequence[str], environ: MutableMapping[str, str]) -> None:
     )
     started = _launch(wanted, release=release, dtype=dtype, gpu=gpu, line=line)
     launch.begin(started)
-    ours_to_start = vllm.leaves_start_to_us(environ, cpu=cpu)
+    ours_to_start = vllm_engine.leaves_start_to_us(environ, cpu=cpu)
     vllm.prepare(environ, cpu=cpu, level=wanted.compile_level)
     if wanted.compile_level:
         _prepare_cache(environ, release, cpu=cpu)
@@ -128,10 +129,10 @@ def _begin_engine(
     cache = started.cache
     baked = cache.kept.recorded.get(compile_cache.MODULES, ()) if cache and cache.kept else ()
     return Spare(
-        [*vllm.ENGINE_MODULES, *map(str, baked)],
+        [*vllm_engine.ENGINE_MODULES, *map(str, baked)],
         environ,
-        device=not cpu and vllm.is_one_process(extra),
-        tokenizer="" if vllm.names_tokenizer(extra) else str(started.settings.model_path),
+        device=not cpu and vllm_engine.is_one_process(extra),
+        tokenizer="" if vllm_engine.names_tokenizer(extra) else str(started.settings.model_path),
         record=cache.facts.with_suffix(".modules") if cache and cache.facts else None,
     )
 

@@ -66,14 +66,7 @@ PLACES = {
     ),
 }
 
-ENGINE_MODULES = ("vllm.v1.engine.core", "vllm.v1.worker.gpu_worker", "vllm.v1.executor.abstract")
-"""What the engine's process imports in any case; a baked cache knows the rest."""
-
-_START_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
-
-_MORE_PROCESSES = re.compile(
-    r"--(tensor|pipeline|data)[-_]parallel[-_]size(=.*)?|--distributed[-_].*|-[tpd]p([0-9=].*)?"
-)
+START_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 
 _COMPILES = re.compile(
     r"--(enforce[-_]eager|compilation[-_]config|optimization[-_]level|cuda-?graph[-_].*)(=.*)?"
@@ -118,7 +111,7 @@ def prepare(environ: MutableMapping[str, str], *, cpu: bool, level: int) -> None
     """Set the variables that vLLM reads, and remove those that were never meant for it."""
     environ.setdefault("HF_HUB_OFFLINE", "1")
     environ["VLLM_NO_USAGE_STATS"] = environ["DO_NOT_TRACK"] = "1"
-    environ.setdefault(_START_METHOD, "spawn")
+    environ.setdefault(START_METHOD, "spawn")
     if cpu:
         environ.setdefault("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
     if level == 0:
@@ -127,27 +120,6 @@ def prepare(environ: MutableMapping[str, str], *, cpu: bool, level: int) -> None
     environ.pop("VLLM_TORCH_COMPILE_LEVEL", None)  # ours; vLLM warns of names it does not know
     if "://" in environ.get("VLLM_PORT", ""):
         del environ["VLLM_PORT"]  # Kubernetes writes it for a Service named "vllm"
-
-
-def leaves_start_to_us(environ: Mapping[str, str], *, cpu: bool) -> bool:
-    """Whether the engine's process may be begun before vLLM spawns it; ask before `prepare`.
-
-    Not where somebody chose how vLLM starts it, nor where vLLM will have it load other libraries:
-    NVIDIA's for an old driver, or on a CPU torch's own OpenMP, unless the image does so already.
-    """
-    if environ.get(_START_METHOD) or environ.get("VLLM_ENABLE_CUDA_COMPATIBILITY", "0") != "0":
-        return False
-    return not cpu or "omp" in environ.get("LD_PRELOAD", "")
-
-
-def is_one_process(extra: Sequence[str]) -> bool:
-    """Whether the engine's process is the one that computes: no argument asks for more GPUs."""
-    return not any(_MORE_PROCESSES.fullmatch(argument) for argument in extra)
-
-
-def names_tokenizer(extra: Sequence[str]) -> bool:
-    """Whether an argument changes which tokenizer is read, or how."""
-    return any(re.match(r"--(tokenizer|skip-tok|trust-remote|runner)", one) for one in extra)
 
 
 def flags(settings: Settings, *, release: Version, dtype: str, cpu: bool) -> list[str]:

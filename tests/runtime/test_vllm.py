@@ -139,31 +139,3 @@ def test_without_vllm_the_message_says_so() -> None:
         vllm.installed()
     assert vllm.is_cpu_build("0.32.0+cpu")
     assert not vllm.is_cpu_build("0.9.0")
-
-
-@pytest.mark.parametrize(
-    ("environ", "cpu", "ours"),
-    [
-        ({}, False, True),
-        ({"VLLM_WORKER_MULTIPROC_METHOD": "fork"}, False, False),
-        ({"VLLM_ENABLE_CUDA_COMPATIBILITY": "1"}, False, False),
-        ({}, True, False),
-        ({"LD_PRELOAD": "/lib/libiomp5.so"}, True, True),
-    ],
-)
-def test_the_engine_begins_early_where_it_loads_the_same(
-    environ: dict[str, str],
-    cpu: bool,  # noqa: FBT001 - a column of the table
-    ours: bool,  # noqa: FBT001
-) -> None:
-    """Not where somebody chose its start, nor where vLLM has it load other libraries."""
-    assert vllm.leaves_start_to_us(environ, cpu=cpu) is ours
-
-
-def test_arguments_that_split_the_engine_or_name_a_tokenizer_are_known() -> None:
-    """Then the early process makes no CUDA context, or reads no tokenizer."""
-    assert vllm.is_one_process(["--seed", "1"])
-    assert not vllm.is_one_process(["--tensor-parallel-size=2"])
-    assert not vllm.is_one_process(["-tp", "2"])
-    assert vllm.names_tokenizer(["--tokenizer", "other"])
-    assert not vllm.names_tokenizer(["--seed", "1"])
