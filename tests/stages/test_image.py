@@ -31,6 +31,18 @@ def test_layers_go_from_seldom_to_often_changed() -> None:
     ]
 
 
+def test_edit_of_a_module_leaves_most_of_the_runtime_alone() -> None:
+    """Our code lies in layers of at most 96 KiB, in the order of their names."""
+    modules = [Entry(path=f"m{number}.py", size=20_000) for number in range(9)]
+
+    image = describe(LOCK, runtime=modules[::-1], cache=(), provenance=Provenance())
+
+    layers = [one for one in image.layers if one.kind is Kind.RUNTIME]
+    assert [len(one.entries) for one in layers] == [4, 4, 1]
+    assert [entry for one in layers for entry in one.entries] == modules
+    assert all(one.size <= 96 * 1024 for one in layers)
+
+
 def test_image_is_offline_and_starts_the_runtime() -> None:
     """Environment, user, entrypoint and port are those of the runtime's settings."""
     image = describe(LOCK, runtime=RUNTIME, provenance=Provenance())

@@ -9,6 +9,7 @@ from dagger import dag
 from prewarm import cache, provenance
 from prewarm.given import PLATFORM, Given
 from prewarm.parts import Parts
+from prewarm.pulled import pulled
 from prewarm.tree import MODULES
 from stages import image
 from stages.image import Image, Kind, Layer
@@ -24,7 +25,7 @@ def base(given: Given, lock: Lock) -> dagger.Container:
     container = dag.container(platform=PLATFORM)
     if given.base_password:
         container = container.with_registry_auth(place, given.base_username, given.base_password)
-    return container.from_(f"{place}@{lock.base.digest}")
+    return pulled(container, f"{place}@{lock.base.digest}", given)
 
 
 async def assemble(given: Given, parts: Parts, *, on: dagger.Container) -> dagger.Container:

@@ -2,9 +2,9 @@
 
 import dagger
 
-from prewarm import hub, tool
+from prewarm import hub, layout, tool
 from prewarm.errors import FunctionError
-from prewarm.given import REGISTRY, WEIGHTS, Given
+from prewarm.given import WEIGHTS, Given
 from stages import lockfile
 from stages.errors import LockError
 from stages.lockfile import Lock
@@ -39,7 +39,7 @@ async def make(
         FunctionError: One of them cannot be found, or not be read.
     """
     container = hub.reaching(tool.container(given), given, token)
-    container = tool.reaching(container, given.registry_service, REGISTRY)
+    container = layout.reading(container, given)
     container = container.with_file(OUT, given.lock_file)
     words = ["lock", model, "--revision", revision, "--base", base, "--out", OUT]
     if weights is not None:

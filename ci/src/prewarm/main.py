@@ -15,7 +15,9 @@ from stages.lock import DEFAULT_BASE
 
 JUNK = ["**/__pycache__", "**/*.pyc"]
 MODEL = "google/gemma-3-1b-it"
-UNTRACKED = [".git", ".venvs", ".cache", ".*_cache", ".coverage*", "ci/sdk", ".env", *JUNK]
+EXPORTS = ["/weights", "/compile-cache", "/report.json", "/scan.json"]  # as the docs name them
+TOOLS = [".git", ".venv", ".venvs", ".cache", ".*_cache", ".coverage*", "ci/sdk", ".env"]
+UNTRACKED = [*TOOLS, *EXPORTS, *JUNK]
 
 Token = Annotated[
     dagger.Secret | None,
@@ -197,7 +199,11 @@ class Prewarm:
             False
         ),
         settings: Annotated[
-            Sequence[str], Doc("The image's settings, as MAX_MODEL_LEN=2048; can be repeated")
+            Sequence[str],
+            Doc(
+                "The image's settings, as MAX_MODEL_LEN=2048; can be repeated. One with a "
+                "comma or a quotation mark as CSV has it: '\"PREWARM_LENGTHS=128,256\"'"
+            ),
         ] = (),
         api_key: Annotated[
             dagger.Secret | None, Doc("Key that every route but the probes then wants")

@@ -9,6 +9,8 @@ from prewarm import image, tool
 from prewarm.errors import FunctionError
 from prewarm.given import Given
 from prewarm.parts import Parts
+from prewarm.pulled import pulled
+from stages.smoke import launch
 
 KEPT = "/tmp/compile-cache"  # noqa: S108 (where the image's user may write)
 
@@ -33,9 +35,10 @@ async def service(
     key: dagger.Secret | None,
 ) -> dagger.Service:
     """Give the server: the image on the engine's GPUs, or its layers on vLLM's CPU build."""
-    on = _gpus(given, parts) if gpu else dag.container().from_(given.cpu_base)
+    on = _gpus(given, parts) if gpu else pulled(dag.container(), given.cpu_base, given)
     container = await image.assemble(given, parts, on=on)
-    for name, value in settings:
+    # Compiling for the CPU takes a C++ compiler and minutes; a setting of the caller's goes before.
+    for name, value in {**({} if gpu else launch.ON_THE_CPU), **dict(settings)}.items():
         container = container.with_env_variable(name, value)
     if key:
         container = container.with_secret_variable("VLLM_API_KEY", key)

@@ -7,6 +7,7 @@ from prewarm import image, tool
 from prewarm.given import LAYOUT, LOCK, SMOKE, TREE, WEIGHTS, Given
 from prewarm.level import Level
 from prewarm.parts import Parts
+from prewarm.pulled import pulled
 
 
 async def test(
@@ -40,7 +41,7 @@ def _reader(given: Given, parts: Parts) -> dagger.Container:
 
 def _server(given: Given, parts: Parts, level: Level) -> dagger.Container:
     """Give what server and client run in, the one started by the other and as the image's user."""
-    on = dag.container().from_(given.cpu_base)
+    on = pulled(dag.container(), given.cpu_base, given)
     if level is Level.GPU:
         on = image.base(given, parts.lock).experimental_with_all_gp_us()
     container = tool.ready(on, given).with_user("0:0")

@@ -9,6 +9,7 @@ from dagger import dag
 
 from prewarm.errors import refused
 from prewarm.given import INDEX, LOCK, Given
+from prewarm.pulled import pulled
 
 PACKAGES = "/packages"
 READERS = "/readers"
@@ -26,7 +27,7 @@ def container(given: Given, *, only: Sequence[str] = ()) -> dagger.Container:
         given: The constructor's arguments.
         only: The program's files; empty takes all of `stages`.
     """
-    return ready(dag.container().from_(given.tool_image), given, only=only)
+    return ready(pulled(dag.container(), given.tool_image, given), given, only=only)
 
 
 def ready(
@@ -70,7 +71,7 @@ def pip(container: dagger.Container, given: Given) -> dagger.Container:
 
 
 def _installed(given: Given, lock: dagger.File, folder: str) -> dagger.Directory:
-    container = pip(dag.container().from_(given.tool_image), given)
+    container = pip(pulled(dag.container(), given.tool_image, given), given)
     container = container.with_mounted_file("/packages.lock", lock)
     words = f"{PIP} --target {folder} --requirement /packages.lock"
     return container.with_exec(words.split()).directory(folder)

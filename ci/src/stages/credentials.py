@@ -91,9 +91,10 @@ def _password(environ: Mapping[str, str], whose: Whose, problems: list[str]) -> 
             said = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             problems.append(f"{name} cannot be read: {said}")
             return None
-        text = text.removesuffix("\n").removesuffix("\r")
-        if not text:
+        if not text.strip("\r\n"):
             problems.append(f"{name} is empty")
+    # A program that prints a token ends its line, and so does an editor.
+    text = (text or "").removesuffix("\n").removesuffix("\r")
     if text and len(text) > LARGEST:
         problems.append(f"{name} is longer than {LARGEST} bytes: this is no password")
         return None

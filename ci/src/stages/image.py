@@ -21,6 +21,7 @@ RUNTIME = PREWARM / "runtime"
 CACHE = PREWARM / "compile-cache"
 USER = "prewarm"  # what libraries are told; no base need know the name
 PORT = 8000
+RUNTIME_LAYER = 96 * 1024  # bytes that a layer of our code keeps within, unless it is one file
 OCI = "org.opencontainers.image"
 OURS = "dev.prewarm"
 
@@ -153,7 +154,7 @@ def describe(
     said = MappingProxyType(_said(lock, cache, provenance))
     return Image(
         base=lock.base,
-        layers=(*weight_layers(lock), *_cache(cache), _runtime(runtime)),
+        layers=(*weight_layers(lock), *_cache(cache), *_runtime(runtime)),
         created=provenance.date,
         env=MappingProxyType(_env(lock)),
         labels=said,
@@ -195,10 +196,18 @@ def _cache(files: tuple[File, ...]) -> Iterable[Layer]:
         )
 
 
-def _runtime(entries: Iterable[layer.Entry]) -> Layer:
-    """Put our code last: it changes most often, and pulls nothing behind it along."""
-    ordered = sorted(entries, key=lambda entry: entry.path)
-    return Layer(kind=Kind.RUNTIME, home=RUNTIME, entries=tuple(ordered))
+def _runtime(entries: Iterable[layer.Entry]) -> Iterable[Layer]:
+    """Put our code last: it changes most often, and pulls nothing behind it along.
+
+    In layers of about RUNTIME_LAYER bytes, so that an edit of one module sends few others.
+    """
+    group: list[layer.Entry] = []
+    for entry in sorted(entries, key=lambda entry: entry.path):
+        if group and layer.packed_size(RUNTIME, [*group, entry]) > RUNTIME_LAYER:
+            yield Layer(kind=Kind.RUNTIME, home=RUNTIME, entries=tuple(group))
+            group = []
+        group.append(entry)
+    yield Layer(kind=Kind.RUNTIME, home=RUNTIME, entries=tuple(group))
 
 
 def _env(lock: Lock) -> dict[str, str]:

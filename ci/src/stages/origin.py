@@ -5,7 +5,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
-DIRECT = ("all://localhost", "all://127.0.0.1", "all://[::1]")  # what httpx asks past any proxy
+# What httpx asks past any proxy.
+DIRECT = ("all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]")
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,9 @@ def _variables(
         label = shown(name, Search())  # somebody may give the secret where its name belongs
         if not _VARIABLE.fullmatch(name):
             problems.append("--secret-env takes the name of a variable, not a value")
-        elif not (text := environ.get(name, "").strip()):
+        elif name not in environ:
             problems.append(f"--secret-env: the variable {label} is not set")
-        else:
+        elif text := environ[name].strip():  # an empty one says that there is no secret
             yield label, text.encode(errors="surrogateescape")
 
 
