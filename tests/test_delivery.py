@@ -169,16 +169,18 @@ def test_failed_publish_is_a_failed_step(workspace: Workspace) -> None:
     assert (ran.code, ran.out) == (3, "")
 
 
-def test_workflow_publishes_the_same_way(workspace: Workspace) -> None:
-    """GitHub's step runs the same script, with its own token for its own registry."""
+def workflow_step(workspace: Workspace, **changed: str) -> tuple[list[str], dict[str, str]]:
+    """Give GitHub's command and environment, as its runner makes them of the step."""
     workflow = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text())
     step = workflow["jobs"]["publish"]["steps"][-1]
     values = {
         "github.token": GCLOUD,
         "github.actor": "octocat",
+        "github.event.repository.visibility": changed.get("visibility", "private"),
         "secrets.HF_TOKEN": "",
         "inputs.tag": "v1",
         "inputs.level": "static",
+        "inputs.public": changed.get("public", "false"),
     }
     environ = {
         name: re.sub(r"\$\{\{ (\S+) \}\}", lambda found: values[found[1]], text)
@@ -188,14 +190,43 @@ def test_workflow_publishes_the_same_way(workspace: Workspace) -> None:
         "GITHUB_REPOSITORY": "Acme/Prewarm",
         "GITHUB_STEP_SUMMARY": str(workspace.folder / "summary"),
     }
+    assert step["shell"] == "bash"  # GitHub's name for bash -eo pipefail
+    return ["bash", "-eo", "pipefail", "-c", step["run"]], environ | runner
 
-    ran = workspace.run(["bash", "-eo", "pipefail", "-c", step["run"]], environ | runner)
+
+def test_workflow_publishes_the_same_way(workspace: Workspace) -> None:
+    """GitHub's step runs the same script, with its own token for its own registry."""
+    command, environ = workflow_step(workspace)
+
+    ran = workspace.run(command, environ)
 
     assert ran.code == 0, ran.err
     assert ran.flags["--address"] == "ghcr.io/acme/prewarm:v1"
     assert ran.flags["--password"] == "env://REGISTRY_TOKEN"
     assert ran.call["secret"] == GCLOUD
     assert (workspace.folder / "summary").read_text() == f"{PUSHED}\n"
+
+
+@pytest.mark.parametrize(("public", "code"), [("false", 2), ("true", 0)])
+def test_workflow_of_a_public_repository_asks_first(
+    workspace: Workspace, public: str, code: int
+) -> None:
+    """Its package would be public too, and hand the weights on."""
+    command, environ = workflow_step(workspace, visibility="public", public=public)
+
+    ran = workspace.run(command, environ)
+
+    assert ran.code == code
+
+
+def test_failed_publish_fails_the_workflow(workspace: Workspace) -> None:
+    """Though its output goes through a pipe."""
+    program(workspace.folder / "standin-dagger", "#!/bin/sh\necho refused >&2\nexit 3\n")
+    command, environ = workflow_step(workspace)
+
+    ran = workspace.run(command, environ)
+
+    assert ran.code == 3
 
 
 @pytest.mark.parametrize("name", ["ci", "publish"])

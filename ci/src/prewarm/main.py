@@ -15,7 +15,14 @@ from stages.lock import DEFAULT_BASE
 
 JUNK = ["**/__pycache__", "**/*.pyc"]
 MODEL = "google/gemma-3-1b-it"
-EXPORTS = ["/weights", "/compile-cache", "/report.json", "/scan.json"]  # as the docs name them
+EXPORTS = [
+    "/weights",
+    "/compile-cache",
+    "/work",
+    "/cache",
+    "/report.json",
+    "/scan.json",
+]  # as the docs name them
 TOOLS = [".git", ".venv", ".venvs", ".cache", ".*_cache", ".coverage*", "ci/sdk", ".env"]
 UNTRACKED = [*TOOLS, *EXPORTS, *JUNK]
 

@@ -1,7 +1,7 @@
 """What the Dockerfile has to be told: the facts of a lock that a Dockerfile cannot read by itself.
 
 Its defaults are those of the committed lock. For another one `docker build` is given them as
-build arguments, and the build compares what it was given with the lock before it fetches a byte.
+build arguments, and a build whose arguments are not the lock's ends without an image.
 """
 
 import os

@@ -29,20 +29,27 @@ def enter() -> None:
         # Whoever may not make a network may make one in a user namespace, and be root in it.
         user, group = os.geteuid(), os.getegid()
         if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET):
-            raise UsageError(
-                "no network of its own could be made for the server: "
-                f"{os.strerror(ctypes.get_errno())}. Run as root or where user namespaces are "
-                "allowed, or accept with --network host that the report says it was not isolated"
-            )
-        for name, text in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{user} {user} 1"),
-            ("gid_map", f"{group} {group} 1"),
-        ):
-            Path(f"/proc/self/{name}").write_text(text)
+            raise _refused(os.strerror(ctypes.get_errno()))
+        try:
+            for name, text in (
+                ("setgroups", "deny"),
+                ("uid_map", f"{user} {user} 1"),
+                ("gid_map", f"{group} {group} 1"),
+            ):
+                Path(f"/proc/self/{name}").write_text(text)
+        except OSError as error:  # some systems give the namespace and no rights in it
+            raise _refused(str(error.strerror)) from error
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         flags = _flags(asked, "lo")
         fcntl.ioctl(asked, SIOCSIFFLAGS, struct.pack(_REQUEST, b"lo", flags | IFF_UP))
+
+
+def _refused(why: str) -> UsageError:
+    return UsageError(
+        f"no network of its own could be made for the server: {why}. Run as root or where user "
+        "namespaces are allowed, or accept with --network host that the report says it was not "
+        "isolated"
+    )
 
 
 def isolated() -> bool:
