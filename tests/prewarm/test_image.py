@@ -43,6 +43,16 @@ def test_base_is_the_locks(module: Module) -> None:
     assert base.args == {"address": f"{lock.base.image}@{lock.base.digest}"}
 
 
+def test_base_can_lie_in_the_local_registry(module: Module) -> None:
+    """The engine reaches it through the service that the programs reach it by."""
+    service = module.bring("Service", "tcp://127.0.0.1:5000")
+    module.given(base="registry.localhost:5000/vllm", registry_service=service)
+    made = module.call_for("assemble_image")
+
+    (base,) = made.calls("from")
+    assert base.args["registryService"] == module.session.find(service)
+
+
 def test_base_can_lie_elsewhere(module: Module) -> None:
     """In a mirror: the same digest at another address, with a login of its own."""
     secret = module.bring("Secret", "env://BASE", "canary")

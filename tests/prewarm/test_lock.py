@@ -30,6 +30,17 @@ def test_lock_takes_the_digests_from_weights(module: Module, inputs: Inputs) -> 
     assert found.mounts["/weights"] == module.session.find(weights)
 
 
+def test_a_private_base_can_be_locked(module: Module) -> None:
+    """With the base's own login."""
+    secret = module.bring("Secret", "env://BASE", "canary")
+    module.given(base_username="reader", base_password=secret)
+    module.call("lock")
+    found = module.asked.only("lock")
+
+    assert found.env["BASE_REGISTRY_USERNAME"] == "reader"
+    assert found.secrets["BASE_REGISTRY_PASSWORD"] == module.session.find(secret)
+
+
 def test_lock_shows_the_token_to_the_program_alone(module: Module) -> None:
     """As a secret."""
     secret = module.bring("Secret", "env://HF_TOKEN", "canary")

@@ -26,6 +26,15 @@ def test_server_is_the_images_entrypoint(module: Module) -> None:
     assert not service.calls("experimentalWithAllGPUs")
 
 
+def test_a_cpu_compiles_nothing_unless_told_to(module: Module) -> None:
+    """There it takes a compiler and minutes; on a GPU the image's own level stays."""
+    level = "VLLM_TORCH_COMPILE_LEVEL"
+
+    assert variables(module.call_for("serve"))[level] == "0"
+    assert variables(module.call_for("serve", settings=[f"{level}=2"]))[level] == "2"
+    assert level not in variables(module.call_for("serve", gpu=True))
+
+
 def test_gpu_is_used_when_asked_for(module: Module) -> None:
     """Then the image stands on its own base."""
     service = module.call_for("serve", gpu=True)

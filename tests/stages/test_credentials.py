@@ -74,6 +74,14 @@ def test_base_has_variables_of_its_own() -> None:
     assert find(base) is None
 
 
+def test_a_programs_line_end_is_no_part_of_a_password() -> None:
+    """As in `cmd://gcloud auth print-access-token`, whose output comes as it is."""
+    login = find({"REGISTRY_USERNAME": "ada", "REGISTRY_PASSWORD": f"{WORD}\n"})
+
+    assert login
+    assert login.password.reveal() == WORD
+
+
 BAD: dict[str, tuple[dict[str, str], str]] = {
     "no user": ({"REGISTRY_PASSWORD": WORD}, "REGISTRY_USERNAME is not set, its password is"),
     "no password": ({"REGISTRY_USERNAME": "ada"}, "REGISTRY_PASSWORD is not set, REGISTRY_USER"),

@@ -162,6 +162,15 @@ def test_clean_image_passes(stages: Run, tmp_path: Path) -> None:
     assert told["manifest"] in ended.out
 
 
+def test_an_empty_variable_is_no_secret(stages: Run, tmp_path: Path) -> None:
+    """A public model's token is given empty; there is nothing to look for then."""
+    Image().write(tmp_path / "layout")
+
+    ended = stages("scan", tmp_path / "layout", "--secret-env", "NONE", environ={"NONE": ""})
+
+    assert (ended.code, ended.err) == (0, "")
+
+
 @pytest.mark.parametrize("case", PLANTS)
 def test_planted_leak_is_found(stages: Run, tmp_path: Path, case: str) -> None:
     """Because of the plant, since the rest is the clean image; the secret itself is not shown."""
