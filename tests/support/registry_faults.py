@@ -224,8 +224,8 @@ class _Handler(BaseHTTPRequestHandler):
                 upstream.send(piece)
                 left, sent = left - len(piece), sent + len(piece)
                 self.proxy.received += len(piece) if "/uploads/" in seen.path else 0
-            answer = upstream.getresponse()
-            content = answer.read() if seen.method != "HEAD" else b""
+            with upstream.getresponse() as answer:
+                content = answer.read()
             if act.unheard:
                 raise ConnectionError
             found = {name: text for name, text in answer.getheaders() if name.lower() not in HOP}

@@ -39,6 +39,8 @@ class Built:
     folder: Path
     log: str
     reference: str
+    asked: list[str]
+    """What the registry was asked in the meantime, as METHOD PATH STATUS."""
 
     @property
     def tagged(self) -> str:
@@ -78,6 +80,7 @@ def built(base_registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> 
     lock = folder / "model.lock.json"
     base = f"{base_registry.host}/base:{debian_base.TAG}"
     target = f"{base_registry.host}/acme/gemma:v1"
+    before = len(base_registry.asked())
     with LoopbackHub(Repo.of_folder(NAME, model), gated=True, token=TOKEN) as hub:
         environ = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN}
         folders = ("--cache", folder / "cache", "--work", folder / "work")
@@ -88,7 +91,7 @@ def built(base_registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> 
     log = "".join(run.stdout + run.stderr for run in runs)
     assert [run.returncode for run in runs] == [0, 0], log
     (folder / "build.log").write_text(log)
-    return Built(folder, log, runs[-1].stdout.split()[-1])
+    return Built(folder, log, runs[-1].stdout.split()[-1], base_registry.asked()[before:])
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,7 @@ def served(pulled: str, engine: Docker) -> Iterator[str]:
         "--network=none",
         "--read-only",
         "--tmpfs=/tmp:exec",
+        "--shm-size=1g",  # more than Docker's 64 MB, which vLLM's CPU build does not start with
         "-e",
         "VLLM_CPU_KVCACHE_SPACE=1",
     )
@@ -138,20 +142,19 @@ def test_the_reference_names_what_lies_in_the_registry(
     assert all(base_registry.has_blob("acme/gemma", one["digest"]) for one in layers)
 
 
-def test_no_byte_of_the_base_was_moved(built: Built, base_registry: Registry) -> None:
+def test_no_byte_of_the_base_was_moved(built: Built) -> None:
     """Its layers were mounted from their own repository, as the registry's log shows."""
     manifest = json.loads((debian_base.oci_layout() / "index.json").read_bytes())["manifests"][0]
     content = debian_base.oci_layout() / "blobs/sha256" / manifest["digest"].partition(":")[2]
     layers = [one["digest"] for one in json.loads(content.read_bytes())["layers"]]
 
-    mounts = [line for line in base_registry.asked("POST") if "mount=" in line]
-    fetched = base_registry.asked("GET")
+    mounts = [line for line in built.asked if line.startswith("POST") and "mount=" in line]
+    fetched = [line for line in built.asked if line.startswith("GET")]
 
     for digest in layers:
         name = digest.replace(":", "%3A")
         assert any((digest in one or name in one) and one.endswith(" 201") for one in mounts)
         assert not any(f"/v2/base/blobs/{digest}" in one for one in fetched)
-    assert built.digest.startswith("sha256:")
 
 
 def test_it_serves_without_a_network(built: Built, served: str, engine: Docker) -> None:
@@ -164,6 +167,7 @@ def test_it_serves_without_a_network(built: Built, served: str, engine: Docker) 
         "http://127.0.0.1:8000",
         "--level=cpu",
         f"--image={built.folder}/work/image",
+        f"--lock={built.folder}/model.lock.json",
         f"--out={out}",
         wrapper=("nsenter", f"--target={pid}", "--net"),
     )
