@@ -166,7 +166,7 @@ def test_it_serves_without_a_network(built: Built, served: str, engine: Docker) 
         "smoke",
         "http://127.0.0.1:8000",
         "--level=cpu",
-        f"--image={built.folder}/work/image",
+        f"--image={built.folder / 'work' / 'image'}",
         f"--lock={built.folder}/model.lock.json",
         f"--out={out}",
         wrapper=("nsenter", f"--target={pid}", "--net"),
