@@ -6,10 +6,8 @@ CPU, Debian's registry and Debian's Docker.
 
 import json
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,11 @@ import pytest
 
 from tests.stages.model import TOKEN
 from tests.support import debian_base
+from tests.support.docker_build import stages
 from tests.support.dockerd import Docker
 from tests.support.hub import LoopbackHub
 from tests.support.hub_repo import Repo
 from tests.support.registry import Registry
-from tests.support.server import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.containers, pytest.mark.timeout(600)]
 
@@ -55,21 +53,6 @@ class Built:
     def json(self, name: str) -> Any:
         """Read a file that the build wrote."""
         return json.loads((self.folder / "work" / name).read_bytes())
-
-
-def stages(
-    *words: object, environ: Mapping[str, str] | None = None, wrapper: tuple[str, ...] = ()
-) -> "subprocess.CompletedProcess[str]":
-    """Run `python -m stages ...` as a user does, and keep what it writes."""
-    keep = {key: text for key, text in os.environ.items() if key in {"PATH", "LANG", "TMPDIR"}}
-    return subprocess.run(
-        [*wrapper, sys.executable, "-m", "stages", *map(str, words)],
-        env=keep | {"PYTHONPATH": str(ROOT / "ci/src")} | dict(environ or {}),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,8 @@ from stages.lock import DEFAULT_BASE
 
 JUNK = ["**/__pycache__", "**/*.pyc"]
 MODEL = "google/gemma-3-1b-it"
-EXPORTS = [
-    "/weights",
-    "/compile-cache",
-    "/work",
-    "/cache",
-    "/report.json",
-    "/scan.json",
-]  # as the docs name them
+# What the docs export to.
+EXPORTS = ["/weights", "/compile-cache", "/work", "/cache", "/report.json", "/scan.json"]
 TOOLS = [".git", ".venv", ".venvs", ".cache", ".*_cache", ".coverage*", "ci/sdk", ".env"]
 UNTRACKED = [*TOOLS, *EXPORTS, *JUNK]
 
