@@ -54,7 +54,9 @@ def clean_files() -> dict[str, bytes]:
         f"{model}/tokenizer_config.json": b'{"add_bos_token": true, "bos_token": "<bos>"}',
         f"{model}/LICENSE": (ROOT / "LICENSE").read_bytes(),
         "opt/prewarm/code.whl": zipped({"code/__init__.py": b"TOKEN = None\n"}),
-        "opt/prewarm/notes.gz": gzip.compress(b"keep -----BEGIN PRIVATE KEY----- to yourself", 9),
+        "opt/prewarm/notes.gz": gzip.compress(
+            b"keep -----BEGIN PRIVATE KEY----- to yourself", 9, mtime=0
+        ),
         "opt/prewarm/.npmrc": b"//registry.example/:_authToken=${NPM_TOKEN}\n",
     }
 
@@ -103,7 +105,7 @@ class Image:
         """Write a thin layout and give the layer's digest."""
         (folder / "blobs" / "sha256").mkdir(parents=True)
         tar = self.layer()
-        layer = gzip.compress(tar, 1) if self.packed else tar
+        layer = gzip.compress(tar, 1, mtime=0) if self.packed else tar
         config = {
             "config": {"Env": self.env, "Labels": self.labels, **self.config},
             "rootfs": {"type": "layers", "diff_ids": [digest(BASE_LAYER), digest(tar)]},

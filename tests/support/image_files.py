@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.stages.packaging import blob, config_of, manifest_of
 
+RUNTIME = "opt/prewarm/runtime"
+
 
 def start_of(layout: Path) -> dict[str, Any]:
     """Read how a container starts and what the image says, without what says nothing."""
@@ -16,9 +18,18 @@ def start_of(layout: Path) -> dict[str, Any]:
 
 
 def files_of(layout: Path) -> list[dict[str, tuple[object, ...]]]:
-    """Read each layer of ours: path -> type, mode, owner, time and content; not the base's /opt."""
+    """Read each layer of ours: path -> type, mode, owner, time and content; not the base's /opt.
+
+    Neighbours that both hold our code count as one: `stages image` divides it, a Dockerfile cannot.
+    """
     layers = [one["digest"] for one in manifest_of(layout)["layers"]]
-    return [_layer(blob(layout, one)) for one in layers if blob(layout, one).exists()]
+    found: list[dict[str, tuple[object, ...]]] = []
+    for content in (_layer(blob(layout, one)) for one in layers if blob(layout, one).exists()):
+        if found and RUNTIME in content and RUNTIME in found[-1]:
+            found[-1] |= content
+        else:
+            found.append(content)
+    return found
 
 
 def _layer(path: Path) -> dict[str, tuple[object, ...]]:
