@@ -43,7 +43,7 @@ def measure(ask: Ask, *, seed: int, max_model_len: int, following: int = NEXT) -
     }
     decodes = [ask(COMPLETIONS, prompt(chance, 16, DECODED)) for _ in range(DECODES)]
     found["decode_tokens_per_s"] = DECODED / statistics.median(decodes)
-    found["load_tokens_per_s"] = _load(ask, chance)
+    found["load_tokens_per_s"] = together(ask, chance)
     return found
 
 
@@ -55,11 +55,9 @@ def _kinds(ask: Ask, chance: random.Random, following: int) -> dict[str, dict[st
     return found
 
 
-def _load(ask: Ask, chance: random.Random) -> float:
+def together(ask: Ask, chance: random.Random, *, requests: int = REQUESTS_A_CLIENT) -> float:
     """Return the answer tokens a second of CLIENTS that each ask one request after another."""
-    bodies = [
-        [prompt(chance, 128, DECODED) for _ in range(REQUESTS_A_CLIENT)] for _ in range(CLIENTS)
-    ]
+    bodies = [[prompt(chance, 128, DECODED) for _ in range(requests)] for _ in range(CLIENTS)]
 
     def client(mine: list[dict[str, Any]]) -> None:
         for body in mine:
@@ -68,4 +66,4 @@ def _load(ask: Ask, chance: random.Random) -> float:
     begun = time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(client, bodies))
-    return CLIENTS * REQUESTS_A_CLIENT * DECODED / (time.perf_counter() - begun)
+    return CLIENTS * requests * DECODED / (time.perf_counter() - begun)

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 POLL_SECONDS = 0.02
@@ -29,6 +29,7 @@ class Started:
         key = environ.get("VLLM_API_KEY")
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
         outside = {k: v for k, v in os.environ.items() if not k.startswith(_SETTINGS)}
+        self.command = list(command)
         self.port = port
         self.lines: list[tuple[float, str]] = []  # as timeline.Line
         self._begun = time.monotonic()
@@ -105,13 +106,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@contextlib.contextmanager
-def running(command: Sequence[str], environ: Mapping[str, str], port: int) -> Iterator[Started]:
-    """Start a server and leave nothing of it behind."""
-    server = Started(command, environ, port)
-    try:
-        yield server
-    finally:
-        server.kill()

@@ -1,16 +1,19 @@
 """What is started: stock vLLM or ours, with which cache, environment and arguments."""
 
 import dataclasses
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+
+from runtime.vllm import CAPTURE_SIZES
 
 CACHES = ("empty", "kept", "baked")
 SERVED = "m"
 """Name and folder of the model, the same for all: the model's path is in vLLM's cache key."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Variant:
     """One row of the table."""
 
@@ -20,7 +23,7 @@ class Variant:
     cache: str
     """empty: a new folder each time; kept: its own, filled before; baked: made by `bake`."""
     seed: str = ""
-    """Whose last cache becomes the kept one; "" is an uncounted start of its own."""
+    """Whose last cache becomes the kept one, or "baked"; "" is an uncounted start of its own."""
     environ: Mapping[str, str] = dataclasses.field(default_factory=dict)
     arguments: tuple[str, ...] = ()
 
@@ -39,6 +42,16 @@ BUILT_IN = {
             cache="kept",
             seed="stock-empty",
             environ={"VLLM_TORCH_COMPILE_LEVEL": "2"},
+        ),
+        Variant(
+            name="stock-at-level-1",  # has ours' own flags
+            stock=True,
+            cache="kept",
+            seed="baked",
+            arguments=(
+                "--compilation-config",
+                json.dumps({"cudagraph_capture_sizes": CAPTURE_SIZES}),
+            ),
         ),
     )
 }
