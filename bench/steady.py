@@ -179,8 +179,8 @@ def _table(rounds: Sequence[Round]) -> str:
     for base in (name for name in names if _is_stock(rounds, name)):
         compared = [name for name in names if not _is_stock(rounds, name)]
         lines.append(f"{f'ratio to {base}':<{width}}" + "".join(f"{n:>24}" for n in compared))
-        for row, whats in (*((what, [what]) for what in asked), ("all, as time", asked)):
-            cells = [_ratio(by_name[name], by_name[base], whats) for name in compared]
+        for row, together in (*((what, [what]) for what in asked), ("all, as time", asked)):
+            cells = [_ratio(by_name[name], by_name[base], together) for name in compared]
             lines.append(f"{row:<{width}}" + "".join(f"{cell:>24}" for cell in cells))
     return "\n".join(lines)
 
@@ -189,13 +189,13 @@ def _is_stock(rounds: Sequence[Round], name: str) -> bool:
     return any(one["stock"] for one in rounds if one["variant"] == name)
 
 
-def _ratio(above: Mapping[int, Any], below: Mapping[int, Any], whats: Sequence[str]) -> str:
+def _ratio(above: Mapping[int, Any], below: Mapping[int, Any], together: Sequence[str]) -> str:
     """Give the median ratio of the rounds: of one question's values, or of the time for several."""
     ratios = []
     for number in above.keys() & below.keys():
-        each = [above[number][what] / below[number][what] for what in whats]
-        if len(whats) > 1:
-            pairs = zip(each, whats, strict=True)
+        each = [above[number][what] / below[number][what] for what in together]
+        if len(together) > 1:
+            pairs = zip(each, together, strict=True)
             each = [1 / one if _is_speed(what) else one for one, what in pairs]
         ratios.append(statistics.geometric_mean(each))
     if not ratios:
