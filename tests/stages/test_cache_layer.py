@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
+
 from stages.image import set_digest
 from stages.lockfile import File
 from tests.runtime import kept as caches
@@ -55,3 +57,55 @@ def test_the_layer_follows_from_the_content_alone(stages: Run, tmp_path: Path) -
 
     assert same == first
     assert len(set(other) - set(first)) == 1
+
+
+def test_an_image_takes_a_cache_that_its_tree_does_not_hold(stages: Run, tmp_path: Path) -> None:
+    """It is the image that a tree with the cache makes, to the byte."""
+    in_tree = layers(stages, tmp_path / "a", caches.FILES)
+    made = Inputs.write(tmp_path / "b")
+    caches.make(tmp_path / "cache", caches.FILES)
+    assert stages(*made.rootfs()).code == 0
+
+    ended = stages(*made.image(f"--compile-cache={tmp_path / 'cache'}"))
+
+    assert ended.code == 0
+    assert [one["digest"] for one in manifest_of(tmp_path / "b" / "image")["layers"]] == in_tree
+    assert config_of(tmp_path / "b" / "image") == config_of(tmp_path / "a" / "image")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda cache: (cache / caches.KERNEL).write_bytes(b"other"), caches.KERNEL),
+        (lambda cache: (cache / "unlisted").touch(), "unlisted"),
+        (lambda cache: (cache / caches.KERNEL).unlink(), caches.KERNEL),
+    ],
+    ids=["wrong", "unlisted", "absent"],
+)
+def test_an_image_refuses_a_cache_that_is_not_as_it_was_baked(
+    stages: Run, tmp_path: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    """Cached files are code that will run; nothing is written then."""
+    made = Inputs.write(tmp_path)
+    caches.make(tmp_path / "cache", caches.FILES)
+    assert stages(*made.rootfs()).code == 0
+    spoil(tmp_path / "cache")
+
+    ended = stages(*made.image(f"--compile-cache={tmp_path / 'cache'}"))
+
+    assert ended.code == 2
+    assert said in ended.err
+    assert not list((tmp_path / "image").glob("*"))
+
+
+def test_an_image_has_one_cache(stages: Run, tmp_path: Path) -> None:
+    """Which of two were meant cannot be told."""
+    made = Inputs.write(tmp_path)
+    caches.make(tmp_path / "cache", caches.FILES)
+    option = f"--compile-cache={tmp_path / 'cache'}"
+    assert stages(*made.rootfs(option)).code == 0
+
+    ended = stages(*made.image(option))
+
+    assert ended.code == 2
+    assert "holds a compile cache already" in ended.err

@@ -4,12 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages import base, configuration, disk, layer, lockfile, output, rootfs, verify
+from stages import base, compile_cache, configuration, disk, layer, lockfile, output, rootfs, verify
 from stages.base import BaseImage, Descriptor
-from stages.errors import IntegrityError, UnsuitableError
+from stages.errors import IntegrityError, UnsuitableError, UsageError
 from stages.image import Image, Kind, Layer, Provenance, describe
 from stages.layout import Layout
-from stages.lockfile import Lock
+from stages.lockfile import File, Lock
+from stages.rootfs import Tree
 from stages.stop import Stop
 
 MOST_LAYERS = 127  # of an image that Docker's overlay file system can mount
@@ -27,6 +28,7 @@ class Thin:
         provenance: What the image says of its making.
         ref_name: The name in the layout's index; None gives none.
         known: Weight layers that the lock knows are referred to, and not written.
+        cache: A compile cache that the tree does not hold.
     """
 
     lock: Lock
@@ -35,13 +37,15 @@ class Thin:
     ref_name: str | None
     stop: Stop
     known: bool = False
+    cache: Path | None = None
 
     def make(self, tree: Path, out: Path) -> str:
         """Write the image of a tree into an empty folder, and give its manifest's digest.
 
         Raises:
             LockError: Weights shall be referred to, and the lock does not know all their layers.
-            IntegrityError: The tree is not the lock's; `out` is left as it was.
+            IntegrityError: Tree or compile cache is not what it says; `out` is left as it was.
+            UsageError: There are two compile caches.
             UnsuitableError: The base holds no vLLM, or there would be too many layers.
             StorageError: `out` is not empty or cannot be written.
         """
@@ -51,7 +55,10 @@ class Thin:
             rootfs.check_known(self.lock)
         checked = rootfs.read(self.lock, tree, self.stop, known=self.known)
         image = describe(
-            self.lock, runtime=checked.runtime, cache=checked.cache, provenance=self.provenance
+            self.lock,
+            runtime=checked.runtime,
+            cache=self._cached(checked),
+            provenance=self.provenance,
         )
         count = len(self.under.layers) + len(image.layers)
         if count > MOST_LAYERS:
@@ -63,6 +70,14 @@ class Thin:
         disk.check([disk.Need(out, written + SMALL)])
         with output.filling(out):
             return self._write(image, tree, Layout(out, self.stop))
+
+    def _cached(self, tree: Tree) -> tuple[File, ...]:
+        """Give the files of the one compile cache that there is, checked."""
+        if self.cache is None:
+            return tree.cache
+        if tree.cache:
+            raise UsageError(f"--compile-cache: {tree.folder} holds a compile cache already")
+        return compile_cache.read(self.cache, self.stop)
 
     def _write(self, image: Image, tree: Path, layout: Layout) -> str:
         layers = [self._layer(one, tree, layout) for one in image.layers]
@@ -81,18 +96,21 @@ class Thin:
         """Write a layer; weights whose layer the lock does not know are hashed file by file too."""
         if self._is_known(one):
             return configuration.layer(one, digest=str(one.digest), size=one.size)
+        folder = tree / one.home
+        if one.kind is Kind.CACHE and self.cache is not None:
+            folder = self.cache
         unknown = one.kind in {Kind.WEIGHTS, Kind.MODEL} and one.digest is None
         with ThreadPoolExecutor(1) as beside:
             files = beside.submit(self._check_files, one, tree) if unknown else None
             try:
-                blob = layout.add(layer.pack(one.home, one.entries, tree / one.home))
+                blob = layout.add(layer.pack(one.home, one.entries, folder))
             except ValueError as error:
-                raise IntegrityError(f"{tree / one.home}: {error}. {_AGAIN}") from error
+                raise IntegrityError(f"{folder}: {error}. {_AGAIN}") from error
             if files:
                 files.result()
         if one.digest not in {None, blob.digest}:
             raise IntegrityError(
-                f"{tree / one.home}: the layer of {one.entries[0].path} is {blob.digest}, the "
+                f"{folder}: the layer of {one.entries[0].path} is {blob.digest}, the "
                 f"lock says {one.digest}. {_AGAIN}"
             )
         return configuration.layer(one, digest=blob.digest, size=blob.size)

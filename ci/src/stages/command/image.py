@@ -32,11 +32,13 @@ class ImageArguments:
     Attributes:
         base: Where the lock's base is read: a repository or an OCI image layout; None where the
             lock says.
+        compile_cache: Goes into the image beside the tree; None where it lies in it, or is none.
         known: Weight layers that the lock knows are referred to, and not written.
     """
 
     lock: Path
     rootfs: Path
+    compile_cache: Path | None
     base: Reference | Path | None
     created: str | None
     revision: str | None
@@ -52,6 +54,12 @@ def describe(parser: argparse.ArgumentParser) -> None:
     options.lock(parser)
     parser.add_argument(
         "--rootfs", type=Path, required=True, metavar="DIR", help="the tree that `rootfs` wrote"
+    )
+    parser.add_argument(
+        "--compile-cache",
+        type=Path,
+        metavar="DIR",
+        help="the folder that `bake` wrote, where the tree holds none [none]",
     )
     options.base(parser)
     parser.add_argument(
@@ -90,6 +98,7 @@ def read(found: argparse.Namespace) -> ImageArguments:
     return ImageArguments(
         lock=found.lock,
         rootfs=found.rootfs,
+        compile_cache=found.compile_cache,
         base=place,
         created=found.created,
         known=found.known,
@@ -140,6 +149,7 @@ async def _run(
         ref_name=arguments.ref_name,
         stop=stop,
         known=arguments.known,
+        cache=arguments.compile_cache,
     )
     digest = await run_sync(image.make, arguments.rootfs, arguments.out)
     sys.stdout.write(f"{digest}\n")
