@@ -20,6 +20,7 @@ from tests.support import discovery
 
 Run = Callable[..., Ended]
 DIGEST = f"sha256:{'a' * 64}"
+ACCOUNT = "server@acme.iam.gserviceaccount.com"
 IMAGE = parse(f"us-docker.pkg.dev/acme/repo/gemma:v1@{DIGEST}")
 FACTS = Facts(model="google/gemma-3-1b-it", weights=2 * 10**9, settings=DEFAULTS)
 
@@ -52,7 +53,7 @@ def pushed(stages: Run, tmp_path: Path) -> tuple[Path, str]:
     [
         Wish(),
         Wish(key_secret="key", settings={"MAX_MODEL_LEN": "4096"}, memory=32, least_instances=1),
-        Wish(gpu="nvidia-rtx-pro-6000", service="mine"),
+        Wish(gpu="nvidia-rtx-pro-6000", service="mine", account=ACCOUNT),
     ],
     ids=["defaults", "everything", "other GPU"],
 )
@@ -86,6 +87,35 @@ def test_service_of_the_default_image() -> None:
     assert annotations["run.googleapis.com/startup-cpu-boost"] == "true"
     assert annotations["run.googleapis.com/cpu-throttling"] == "false"
     assert annotations["autoscaling.knative.dev/minScale"] == "0"
+
+
+@pytest.mark.parametrize("account", [None, ACCOUNT])
+def test_it_runs_as_whom_it_is_told(account: str | None) -> None:
+    """Unless told, the platform takes the project's default: the manifest says nothing."""
+    made = service.manifest(IMAGE, FACTS, Wish(account=account))
+
+    assert made["spec"]["template"]["spec"].get("serviceAccountName") == account
+
+
+@pytest.mark.parametrize(
+    ("host", "fetched"),
+    [
+        ("us-central1-docker.pkg.dev", True),
+        ("gcr.io", True),
+        ("eu.gcr.io", True),
+        ("docker.io", True),
+        ("ghcr.io", False),
+        ("docker.pkg.dev.example", False),
+    ],
+)
+def test_a_registry_that_the_platform_does_not_fetch_from_is_told(
+    *, host: str, fetched: bool
+) -> None:
+    """A warning, since what the platform takes may grow; it names the way that there is."""
+    told = service.warning(parse(f"{host}/acme/gemma@{DIGEST}"))
+
+    assert (told is None) == fetched
+    assert fetched or (host in str(told) and "remote repository" in str(told))
 
 
 @pytest.mark.parametrize(
@@ -221,6 +251,7 @@ def test_settings_change_the_numbers(stages: Run, pushed: tuple[Path, str], tmp_
         ([str(IMAGE), "--set=port"], "--set takes NAME=VALUE"),
         ([str(IMAGE), "--set=VLLM_API_KEY=x"], "for which there is --key-secret"),
         ([str(IMAGE), "--key-secret=a/b"], "is no secret's name"),
+        ([str(IMAGE), "--service-account=server"], "is no service account's address"),
     ],
 )
 def test_wrong_words_are_refused(stages: Run, words: list[str], message: str) -> None:
@@ -229,6 +260,20 @@ def test_wrong_words_are_refused(stages: Run, words: list[str], message: str) ->
 
     assert ended.code == 2
     assert message in ended.err
+
+
+def test_the_words_reach_the_service(stages: Run, pushed: tuple[Path, str], tmp_path: Path) -> None:
+    """And a registry that Cloud Run does not fetch from is told on standard error."""
+    layout, name = pushed
+    elsewhere = name.replace("us-docker.pkg.dev", "ghcr.io")
+    words = (f"--service-account={ACCOUNT}", f"--out={tmp_path / 's.json'}")
+
+    ended = stages("deploy", elsewhere, f"--image={layout}", *words)
+
+    made = json.loads((tmp_path / "s.json").read_text())
+    assert ended.code == 0
+    assert "stages: warning: Cloud Run fetches from" in ended.err
+    assert made["spec"]["template"]["spec"]["serviceAccountName"] == ACCOUNT
 
 
 def test_layout_of_another_image_is_refused(

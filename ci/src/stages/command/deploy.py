@@ -27,6 +27,7 @@ from stages.stop import Stop
 OUT = Path("service.json")
 KEY = "VLLM_API_KEY"
 _SETTING = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>[^\0\n]*)")
+_ACCOUNT = re.compile(r"[a-z0-9-]{1,63}@[a-z0-9.-]{1,200}\.gserviceaccount\.com")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
@@ -65,6 +66,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--key-secret", metavar="NAME", help=f"secret in Secret Manager that holds {KEY} [none]"
     )
     parser.add_argument(
+        "--service-account", metavar="EMAIL", help="whom it runs as [the project's default]"
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -94,6 +98,11 @@ def read(found: argparse.Namespace) -> DeployArguments:
     settings = _settings(found.set, problems)
     if found.key_secret and not _SECRET.fullmatch(found.key_secret):
         problems.append(f"--key-secret: {found.key_secret[:100]!a} is no secret's name")
+    if found.service_account and not _ACCOUNT.fullmatch(found.service_account):
+        problems.append(
+            f"--service-account: {found.service_account[:100]!a} is no service account's address; "
+            "expected NAME@PROJECT.iam.gserviceaccount.com"
+        )
     if problems or image is None:
         raise UsageError("; ".join(problems))
     wish = Wish(
@@ -106,6 +115,7 @@ def read(found: argparse.Namespace) -> DeployArguments:
         most_instances=found.max_instances,
         request_timeout=found.request_timeout,
         key_secret=found.key_secret,
+        account=found.service_account,
         settings=settings,
     )
     return DeployArguments(image=image, layout=found.layout, wish=wish, out=found.out)
@@ -122,6 +132,8 @@ def prepare(arguments: DeployArguments, environ: Mapping[str, str], _stop: Stop)
 def _run(arguments: DeployArguments, login: credentials.Login | None) -> None:
     image, wish = arguments.image, arguments.wish
     output.check_file(arguments.out)
+    if told := service.warning(image):
+        sys.stderr.write(f"stages: warning: {told}\n")
     if arguments.layout:
         _check_layout(arguments.layout, image)
     with open_client() as client:

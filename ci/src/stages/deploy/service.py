@@ -22,6 +22,7 @@ MOST_REQUEST = 3600  # seconds of one request, at most
 MOST_CONCURRENCY = 1000  # requests of one instance, at most
 BESIDE_WEIGHTS = 8 * GIB  # bytes for Python, torch and what a start needs beside the weights' size
 PREFIX = "run.googleapis.com"
+_TAKEN_FROM = re.compile(r"docker\.io|([a-z0-9-]+-)?docker\.pkg\.dev|([a-z0-9-]+\.)?gcr\.io")
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,47}[a-z0-9])?")
 
 
@@ -50,6 +51,8 @@ class Wish:
         memory: GiB; None makes it of the weights' size.
         request_timeout: Seconds for one request.
         key_secret: The Secret Manager's secret that holds VLLM_API_KEY; None sets no key.
+        account: The service account it runs as; None leaves the project's default, which may do
+            more than a server of models needs.
         settings: The image's settings to change, by name.
     """
 
@@ -62,6 +65,7 @@ class Wish:
     most_instances: int = 1
     request_timeout: int = 300
     key_secret: str | None = None
+    account: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -101,10 +105,24 @@ def manifest(image: Reference, facts: Facts, wish: Wish) -> dict[str, Any]:
                     "timeoutSeconds": wish.request_timeout,
                     "nodeSelector": {f"{PREFIX}/accelerator": wish.gpu},
                     "containers": [container],
+                    **({"serviceAccountName": wish.account} if wish.account else {}),
                 },
             }
         },
     }
+
+
+def warning(image: Reference) -> str | None:
+    """Say that the platform does not fetch from the image's registry; None where it does.
+
+    See https://docs.cloud.google.com/run/docs/deploying#images
+    """
+    if _TAKEN_FROM.fullmatch(image.host):
+        return None
+    return (
+        f"Cloud Run fetches from Artifact Registry, gcr.io and Docker Hub, not from {image.host}: "
+        "name the image in a remote repository of Artifact Registry, or push it there"
+    )
 
 
 def start_limit(facts: Facts) -> int:
