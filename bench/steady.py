@@ -5,7 +5,7 @@ usage: bench/steady.py --model DIR --out FILE [options]     starts, asks, prints
 
 A host's processor can be a third slower for half a minute, which no median of starts that follow
 each other can undo. So the variants serve side by side, and every question goes to each of them
-before the next, in an order that moves on; a ratio compares answers that are a second apart.
+before the next, in an order drawn by lot; a ratio compares answers that are a second apart.
 Give each a share of the memory: --gpu-memory-utilization 0.2 for four of them.
 For a GPU: threads of vLLM's CPU build spin on for a second, and slow the server that is next.
 Each start and each round of a variant is one line of JSON, appended to FILE; cold_start.py reads
@@ -102,8 +102,8 @@ def _opened(variant: Variant, server: Started, limit: float) -> tuple[dict[str, 
 def _ask_in_turns(
     servers: dict[Variant, Started], shared: Rig, options: argparse.Namespace
 ) -> None:
-    """Ask for `options.seconds`, each round in another order."""
-    variants, number = list(servers), 0
+    """Ask for `options.seconds`, each question in another order."""
+    variants, number, lot = list(servers), 0, random.Random("order")
     until = time.monotonic() + options.seconds
     while time.monotonic() < until:
         found: dict[Variant, dict[str, float]] = {variant: {} for variant in variants}
@@ -111,8 +111,7 @@ def _ask_in_turns(
         for question in questions(chance, shared.served.max_model_len):
             if options.question and question.what not in options.question:
                 continue
-            variants = variants[1:] + variants[:1]
-            for variant in variants:
+            for variant in lot.sample(variants, len(variants)):
                 found[variant][question.what] = question.value(servers[variant].seconds)
         for variant in variants if number >= UNCOUNTED else ():
             _write(options.out, shared, variant, number, {"steady": found[variant]})
