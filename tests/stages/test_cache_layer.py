@@ -11,6 +11,8 @@ from stages.lockfile import File
 from tests.runtime import kept as caches
 from tests.stages.model import Ended
 from tests.stages.packaging import Inputs, config_of, manifest_of
+from tests.stages.smoking import sound, write
+from tests.support.registry import registry
 
 Run = Callable[..., Ended]
 
@@ -109,3 +111,22 @@ def test_an_image_has_one_cache(stages: Run, tmp_path: Path) -> None:
 
     assert ended.code == 2
     assert "holds a compile cache already" in ended.err
+
+
+@pytest.mark.containers
+def test_a_build_puts_it_into_the_image(stages: Run, tmp_path: Path) -> None:
+    """Once, by way of the tree, which a server can be started from."""
+    write(tmp_path, sound())
+    caches.make(tmp_path / "kept")
+    named = [f"--{name}={tmp_path / name}" for name in ("lock", "runtime", "weights", "cache")]
+    named += [f"--compile-cache={tmp_path / 'kept'}", f"--base=oci:{tmp_path / 'base'}"]
+
+    with registry(tmp_path / "registry") as target:
+        words = ["build", f"{target.host}/acme/tiny:v1", f"--work={tmp_path / 'work'}"]
+        ended = stages(*words, *named)
+
+    work = tmp_path / "work"
+    labels = config_of(work / "image")["config"]["Labels"]
+    assert ended.code == 0, ended.err
+    assert labels["dev.prewarm.compile-cache.digest"].startswith("sha256:")
+    assert (work / "tree" / "opt/prewarm/compile-cache" / caches.KERNEL).exists()

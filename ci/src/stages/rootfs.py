@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from stages import compile_cache, disk, layer, output, verify
 from stages.errors import IntegrityError, LockError, UsageError
@@ -26,11 +26,20 @@ _ROOTFS = "--rootfs takes the folder that `rootfs` wrote for this lock"
 
 @dataclass(frozen=True, kw_only=True)
 class Tree:
-    """A tree that has been checked: its folder, the runtime's modules, the cache's files."""
+    """A tree that has been checked: its folder, the runtime's modules, the cache's files.
+
+    Attributes:
+        cached: Where the cache's files lie: in the tree, or in a folder of their own.
+    """
 
     folder: Path
     runtime: tuple[layer.Entry, ...]
     cache: tuple[File, ...]
+    cached: Path
+
+    def place(self, home: PurePosixPath) -> Path:
+        """Give the folder here that holds what lies at `home` in the image."""
+        return self.cached if home == CACHE else self.folder / home
 
 
 def make(
@@ -86,7 +95,9 @@ def check_known(lock: Lock) -> None:
             )
 
 
-def read(lock: Lock, folder: Path, stop: Stop, *, known: bool = False) -> Tree:
+def read(
+    lock: Lock, folder: Path, stop: Stop, *, known: bool = False, cache: Path | None = None
+) -> Tree:
     """Check that a tree holds exactly what the image will; the weights by their sizes only.
 
     Args:
@@ -94,9 +105,11 @@ def read(lock: Lock, folder: Path, stop: Stop, *, known: bool = False) -> Tree:
         folder: The tree.
         stop: Ends the work.
         known: The weights may be absent.
+        cache: A compile cache that the tree does not hold.
 
     Raises:
         IntegrityError: Something is absent, differs, or does not belong there.
+        UsageError: There are two compile caches.
     """
     there = set(verify.files_below(folder))
     home = layer.MODELS / lock.model.name
@@ -115,13 +128,17 @@ def read(lock: Lock, folder: Path, stop: Stop, *, known: bool = False) -> Tree:
         raise IntegrityError(f"{folder} holds {other[0]}, which no image should. {_ROOTFS}")
     if f"{RUNTIME}/{MAIN}" not in modules:
         raise IntegrityError(f"{folder} holds no {RUNTIME}/{MAIN}. {_ROOTFS}")
+    if cached and cache:
+        raise UsageError(f"--compile-cache: {folder} holds a compile cache already")
+    place = cache or folder / CACHE
     return Tree(
         folder=folder,
         runtime=tuple(
             layer.Entry(path=path.removeprefix(f"{RUNTIME}/"), size=(folder / path).stat().st_size)
             for path in sorted(modules)
         ),
-        cache=compile_cache.read(folder / CACHE, stop) if cached else (),
+        cache=compile_cache.read(place, stop) if cached or cache else (),
+        cached=place,
     )
 
 

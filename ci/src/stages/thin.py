@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages import base, compile_cache, configuration, disk, layer, lockfile, output, rootfs, verify
+from stages import base, configuration, disk, layer, lockfile, output, rootfs, verify
 from stages.base import BaseImage, Descriptor
-from stages.errors import IntegrityError, UnsuitableError, UsageError
+from stages.errors import IntegrityError, UnsuitableError
 from stages.image import Image, Kind, Layer, Provenance, describe
 from stages.layout import Layout
-from stages.lockfile import File, Lock
+from stages.lockfile import Lock
 from stages.rootfs import Tree
 from stages.stop import Stop
 
@@ -53,12 +53,9 @@ class Thin:
         base.check_vllm(self.under, self.lock.base)
         if self.known:
             rootfs.check_known(self.lock)
-        checked = rootfs.read(self.lock, tree, self.stop, known=self.known)
+        checked = rootfs.read(self.lock, tree, self.stop, known=self.known, cache=self.cache)
         image = describe(
-            self.lock,
-            runtime=checked.runtime,
-            cache=self._cached(checked),
-            provenance=self.provenance,
+            self.lock, runtime=checked.runtime, cache=checked.cache, provenance=self.provenance
         )
         count = len(self.under.layers) + len(image.layers)
         if count > MOST_LAYERS:
@@ -69,17 +66,9 @@ class Thin:
         written = sum(one.size for one in image.layers if not self._is_known(one))
         disk.check([disk.Need(out, written + SMALL)])
         with output.filling(out):
-            return self._write(image, tree, Layout(out, self.stop))
+            return self._write(image, checked, Layout(out, self.stop))
 
-    def _cached(self, tree: Tree) -> tuple[File, ...]:
-        """Give the files of the one compile cache that there is, checked."""
-        if self.cache is None:
-            return tree.cache
-        if tree.cache:
-            raise UsageError(f"--compile-cache: {tree.folder} holds a compile cache already")
-        return compile_cache.read(self.cache, self.stop)
-
-    def _write(self, image: Image, tree: Path, layout: Layout) -> str:
+    def _write(self, image: Image, tree: Tree, layout: Layout) -> str:
         layers = [self._layer(one, tree, layout) for one in image.layers]
         config = layout.add(
             [configuration.config(image, self.under, [one.digest for one in layers])]
@@ -92,16 +81,14 @@ class Thin:
         layout.finish(configuration.index(named, ref_name=self.ref_name))
         return manifest.digest
 
-    def _layer(self, one: Layer, tree: Path, layout: Layout) -> Descriptor:
+    def _layer(self, one: Layer, tree: Tree, layout: Layout) -> Descriptor:
         """Write a layer; weights whose layer the lock does not know are hashed file by file too."""
         if self._is_known(one):
             return configuration.layer(one, digest=str(one.digest), size=one.size)
-        folder = tree / one.home
-        if one.kind is Kind.CACHE and self.cache is not None:
-            folder = self.cache
+        folder = tree.place(one.home)
         unknown = one.kind in {Kind.WEIGHTS, Kind.MODEL} and one.digest is None
         with ThreadPoolExecutor(1) as beside:
-            files = beside.submit(self._check_files, one, tree) if unknown else None
+            files = beside.submit(self._check_files, one, folder) if unknown else None
             try:
                 blob = layout.add(layer.pack(one.home, one.entries, folder))
             except ValueError as error:
@@ -118,10 +105,10 @@ class Thin:
     def _is_known(self, one: Layer) -> bool:
         return self.known and one.digest is not None
 
-    def _check_files(self, one: Layer, tree: Path) -> None:
+    def _check_files(self, one: Layer, folder: Path) -> None:
         known = {file.path: file for file in self.lock.model.files}
         for entry in one.entries:
-            path = tree / one.home / entry.path
+            path = folder / entry.path
             verify.check(known[entry.path], path, stop=self.stop, advice=_AGAIN)
 
 

@@ -67,7 +67,14 @@ def read(found: Namespace) -> BuildArguments:
     """Read the verb's arguments, naming every problem."""
     work, problems = Work(found.work), list[str]()
     made = _read(
-        image.read, found, problems, rootfs=work.tree, out=work.image, known=False, ref_name=None
+        image.read,
+        found,
+        problems,
+        rootfs=work.tree,
+        compile_cache=None,  # it lies in the tree, which a server is started from
+        out=work.image,
+        known=False,
+        ref_name=None,
     )
     pushed = _read(
         push.read, found, problems, layout=work.image, report=work.report, scan=work.scan
