@@ -63,10 +63,8 @@ class Bench:
 
     def _start(self, variant: Variant, number: int, *, counted: bool) -> None:
         number += self._options.first_round
-        facts = {"variant": variant.name, "round": number, "counted": counted, **self._rig.facts}
-        found = {**facts, **one_start(variant, self._rig, self._options, number)}
-        with self._options.out.open("a") as out:
-            out.write(json.dumps(found) + "\n")
+        found = {"counted": counted, **one_start(variant, self._rig, self._options, number)}
+        self._rig.write(self._options.out, variant, number, found)
         shown = found.get("failed") or f"{found['open']:.1f} s"
         print(f"{number} {variant.name}: {shown}", file=sys.stderr, flush=True)
 
@@ -81,8 +79,7 @@ def one_start(
     """
     server = shared.start(variant)
     try:
-        opened = server.wait_open(options.budget)
-        report = None if variant.stock else json.loads(server.get("/prewarm"))
+        opened, report = rig.opened(variant, server, options.budget)
         asked = _asked(server.seconds, shared, options, seed) if options.next else {}
         code, stop = server.stop()
     except (StartError, OSError, subprocess.TimeoutExpired) as error:
@@ -100,19 +97,12 @@ def _asked(ask: load.Ask, shared: Rig, options: argparse.Namespace, seed: int) -
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = rig.parser(__doc__)
     add = parser.add_argument
-    add("--report", type=Path, nargs="+", metavar="FILE", help="only print the table of these")
-    rig.add_options(parser)
     add("--starts", type=int, default=3, help="of each variant")
     add("--until", type=float, default=86400, help="seconds for all; no start begins too late")
     add("--next", type=int, default=load.NEXT, help="requests of a kind after the first; 0: none")
-    options = parser.parse_args()
-    if not options.report and not (options.model and options.out):
-        parser.error("--model and --out, or --report")
-    return options
+    return rig.read(parser)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 import argparse
 import dataclasses
+import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,13 @@ BAKED = "baked"
 """The seed that is no variant: what `runtime bake` made."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what is started, and with what."""
-    add = parser.add_argument
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the options that say what is started, and with what."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = made.add_argument
+    add("--report", type=Path, nargs="+", metavar="FILE", help="only print the table of these")
     add("--model", type=Path, metavar="DIR", help="a model folder")
     add("--out", type=Path, metavar="FILE", help="JSON lines are appended here")
     add("--variant", action="append", metavar="SPEC", help="in the order of the table")
@@ -32,6 +38,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--max-model-len", type=int, default=4096)
     add("--dtype", default="bfloat16")
     add("--gpu-memory-utilization", default="", help="a share; default: vLLM's")
+    return made
+
+
+def read(options: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the command line, which names a model and a file, or reports to print."""
+    found = options.parse_args()
+    if not found.report and not (found.model and found.out):
+        options.error("--model and --out, or --report")
+    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,6 +94,12 @@ class Rig:
         line = command(variant, self.served, port)
         return Started(line, environ(variant, self.served, port, self.cache(variant)), port)
 
+    def write(self, out: Path, variant: Variant, number: int, found: Mapping[str, Any]) -> None:
+        """Append a line to a file: what was found, beside the variant's name and the facts."""
+        line = {"variant": variant.name, "stock": variant.stock, "round": number}
+        with out.open("a") as file:
+            file.write(json.dumps({**line, **self.facts, **found}) + "\n")
+
 
 def make(options: argparse.Namespace, default: tuple[str, ...]) -> Rig:
     """Prepare the model's folder and read the variants."""
@@ -106,11 +127,22 @@ def make(options: argparse.Namespace, default: tuple[str, ...]) -> Rig:
     return Rig(variants=tuple(variants), served=served, work=options.work, facts=facts)
 
 
-def told(server: Started, opened: float) -> dict[str, Any]:
+def opened(variant: Variant, server: Started, limit: float) -> tuple[float, dict[str, Any] | None]:
+    """Wait for the port; return the seconds until then, and ours' own report.
+
+    Raises:
+        StartError: the process ended, or `limit` seconds passed.
+        OSError: the report was not given.
+    """
+    seconds = server.wait_open(limit)
+    return seconds, None if variant.stock else json.loads(server.get("/prewarm"))
+
+
+def told(server: Started, seconds: float) -> dict[str, Any]:
     """Return what a start's log tells: `open` and `phases` in seconds, `notes`, `arguments`."""
-    found = timeline.phases(server.lines, opened)
+    found = timeline.phases(server.lines, seconds)
     return {
-        "open": opened,
+        "open": seconds,
         "phases": {phase.name: phase.end - phase.begin for phase in found},
         "notes": timeline.notes(server.lines),
         "arguments": server.command[1:],

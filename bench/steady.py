@@ -69,7 +69,7 @@ def _start_all(
     def wait(variant: Variant) -> None:
         found, shown = _opened(variant, begun[variant], options.budget)
         found["counted"] = "open" in found and not options.at_once
-        _write(options.out, shared, variant, options.first_round, found)
+        shared.write(options.out, variant, options.first_round, found)
         print(f"{variant.name}: {shown}", file=sys.stderr, flush=True)
         if "open" in found:
             servers[variant] = begun[variant]
@@ -91,8 +91,7 @@ def _start_all(
 def _opened(variant: Variant, server: Started, limit: float) -> tuple[dict[str, Any], str]:
     """Wait for the port; return the start's line, and what to show of it."""
     try:
-        opened = server.wait_open(limit)
-        report = None if variant.stock else json.loads(server.get("/prewarm"))
+        opened, report = rig.opened(variant, server, limit)
     except (StartError, OSError) as error:
         return {"failed": str(error)}, f"{error}"
     told = rig.told(server, opened)
@@ -114,15 +113,9 @@ def _ask_in_turns(
             for variant in lot.sample(variants, len(variants)):
                 found[variant][question.what] = question.value(servers[variant].seconds)
         for variant in variants if number >= UNCOUNTED else ():
-            _write(options.out, shared, variant, number, {"steady": found[variant]})
+            one = {"counted": False, "steady": found[variant]}
+            shared.write(options.out, variant, number, one)
         number += 1
-
-
-def _write(out: Path, shared: Rig, variant: Variant, number: int, found: Mapping[str, Any]) -> None:
-    facts = {"variant": variant.name, "stock": variant.stock, "round": number}
-    line = {**facts, "counted": False, **shared.facts, **found}
-    with out.open("a") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -216,18 +209,12 @@ def _is_speed(what: str) -> bool:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--report", type=Path, nargs="+", metavar="FILE", help="only the table")
-    rig.add_options(parser)
-    parser.add_argument("--at-once", action="store_true", help="start all together, untimed")
-    parser.add_argument("--question", action="append", metavar="WHAT", help="ask only this")
-    parser.add_argument("--seconds", type=float, default=60, help="of asking, all together")
-    options = parser.parse_args()
-    if not options.report and not (options.model and options.out):
-        parser.error("--model and --out, or --report")
-    return options
+    parser = rig.parser(__doc__)
+    add = parser.add_argument
+    add("--at-once", action="store_true", help="start all together, untimed")
+    add("--question", action="append", metavar="WHAT", help="ask only this")
+    add("--seconds", type=float, default=60, help="of asking, all together")
+    return rig.read(parser)
 
 
 if __name__ == "__main__":
